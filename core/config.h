@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The opaque configuration (DRANET's NetworkConfig, dranet-behaviour §3) and what it becomes.
+ *
+ *   value tree ──network_config_parse──▶ network_config ──merge──▶ network_config ─┐
+ *                                                          host_state (snapshot) ──┴─ attach_plan_new ──▶ attach_plan
+ *
+ * A schema table drives parsing and validation: each row is a path, a type, a range and where it goes. All errors of a document are
+ * collected, each naming path and value. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/error.h"
+#include "core/base/ip.h"
+#include "core/base/value.h"
+#include "core/device.h"
+
+struct address {
+	struct ip_prefix prefix;
+	uint32_t flags;          /* IFA_F_* (linux/if_addr.h) as the kernel reported them; 0 for configured ones */
+	uint32_t valid_lifetime; /* seconds; UINT32_MAX = for ever */
+	uint32_t preferred_lifetime;
+	uint8_t scope;          /* RT_SCOPE_* */
+	struct ip_address peer; /* family IP_NONE = none */
+	char label[IFNAME_SIZE];
+};
+struct route {
+	struct ip_prefix destination;
+	struct ip_address gateway; /* IP_NONE = on link */
+	struct ip_address source;  /* preferred source; IP_NONE = kernel's choice */
+	uint32_t table;            /* 0 = main */
+	uint32_t metric;           /* 0 = kernel's default */
+	uint8_t scope;             /* 0 universe, 253 link */
+	uint8_t protocol;          /* RTPROT_*; 0 = boot */
+	uint8_t type;              /* RTN_*; 0 = unicast */
+	uint8_t flags;             /* RTNH_F_ONLINK only */
+};
+struct rule {
+	bool has_priority; /* an omitted priority is the kernel's choice, not 0 (dranet-behaviour §13 #5) */
+	uint32_t priority;
+	struct ip_prefix source, destination; /* family IP_NONE = any */
+	uint32_t table;
+};
+struct neighbour {
+	struct ip_address destination;
+	struct mac mac;
+};
+struct link_sizes { /* 0 = leave; bytes */
+	uint32_t gso_max, gro_max, gso_ipv4_max, gro_ipv4_max;
+};
+
+/* One NetworkConfig document. `has_…`/tri-states: -1 = not given. */
+struct network_config {
+	char ifname[IFNAME_SIZE]; /* "" = host's name */
+	uint32_t mtu;             /* 0 = keep */
+	struct mac mac;
+	struct link_sizes sizes;
+	int8_t dhcp, disable_ebpf, forwarding; /* -1 not given, 0, 1 */
+	int8_t arp_ignore, arp_announce;       /* -1 not given */
+	bool addresses_given;
+	struct address *addresses;
+	size_t n_addresses;
+	struct route *routes;
+	size_t n_routes;
+	struct rule *rules;
+	size_t n_rules;
+	struct neighbour *neighbours;
+	size_t n_neighbours;
+	char vrf_name[IFNAME_SIZE];
+	uint32_t vrf_table;
+	bool has_ethtool;
+	char profile[ATTRIBUTE_TEXT_SIZE];
+};
+
+/* 0 and `*ret` filled, or -EINVAL with every fault in `e` ("interface.mtu: 0 is out of range 68..65535; …"). Unknown fields are faults. */
+int network_config_parse(const struct value *document, struct network_config *ret, struct error *e);
+/* Faults of a configuration this build cannot carry out (DHCP, VRF, ethtool, eBPF removal, profiles): refused rather than ignored. */
+int network_config_check_supported(const struct network_config *c, struct error *e);
+/* `over` on top of `base`, into `base`: scalars given in `over` replace, lists are joined (dranet-behaviour §3.5, with explicit false and 0
+ * overriding). Class configuration is the base, claim configuration goes over it. */
+int network_config_merge(struct network_config *base, const struct network_config *over);
+void network_config_init(struct network_config *c); /* nothing given */
+void network_config_free(struct network_config *c);
+
+/* What the host side of a device was before it left: promise 3. Taken by the netlink adapter at Prepare. */
+struct host_state {
+	int32_t ifindex;
+	char ifname[IFNAME_SIZE];
+	char type[IFNAME_SIZE]; /* link kind */
+	uint32_t mtu;
+	uint32_t min_mtu, max_mtu; /* what the driver accepts; 0 = unknown */
+	struct mac mac, permanent_mac;
+	bool up;
+	uint32_t txqlen;
+	struct link_sizes sizes;
+	struct address *addresses; /* every one but kernel-made link-local IPv6 */
+	size_t n_addresses;
+	struct route *routes; /* through this link, all tables but local, not those the kernel makes itself */
+	size_t n_routes;
+	struct neighbour *neighbours; /* permanent ones */
+	size_t n_neighbours;
+};
+int host_state_copy(const struct host_state *from, struct host_state *ret);
+void host_state_free(struct host_state *s);
+
+/* Everything the mover needs for one device, both ways. Immutable once made and shared by reference, because the worker thread reads it
+ * while core goes on. Only the loop thread counts references. */
+struct attach_plan {
+	unsigned references;
+	struct device_facts facts; /* at Prepare: identity (PCI address, permanent MAC), and what stays published while it is away */
+	struct host_state host;
+	struct network_config pod; /* resolved: ifname set; addresses and routes hold what the pod gets */
+};
+/* Build a plan; takes a copy of host and config. Rules: pod name = configured or host's; no configured addresses → the host's with
+ * scope universe; host routes and permanent neighbours are copied behind the configured ones, without duplicates, and without those whose
+ * preferred source or gateway the pod's addresses do not cover; VF MTU ≤ PF MTU; MTU within the driver's range. */
+int attach_plan_new(const struct device_facts *facts, const struct host_state *host, const struct network_config *config,
+                    struct attach_plan **ret, struct error *e);
+struct attach_plan *attach_plan_ref(struct attach_plan *p);
+void attach_plan_unref(struct attach_plan *p); /* NULL allowed */

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A device as the kernel shows it: the facts that discovery collects, the table of attributes they are published as, and the device's name
+ * in the ResourceSlice. Plain data without pointers, so that it is copied by assignment and held by value.
+ *
+ * Names and types of the attributes: reference dranet-behaviour §2.6 (`dra.net/…`) and protocols §5 (`resource.kubernetes.io/…`). */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/ip.h"
+
+enum {
+	DEVICE_NAME_SIZE = 64, /* DNS label */
+	IFNAME_SIZE = 16,      /* IFNAMSIZ */
+	ATTRIBUTE_TEXT_SIZE = 65,
+	PCI_ADDRESS_SIZE = 20,
+};
+
+struct device_facts {
+	char name[DEVICE_NAME_SIZE]; /* in the slice, the key of everything: device_name_pci() or device_name_netdev() */
+
+	/* The netdev; ifindex 0 = none is visible in the host's namespace. */
+	int32_t ifindex;
+	int32_t master; /* ifindex of the bond, bridge, VRF … it is a member of; 0 = none */
+	int32_t lower;  /* ifindex of the link it stands on (IFLA_LINK in this namespace); 0 = none */
+	uint32_t mtu;
+	struct mac mac;
+	struct mac permanent_mac;
+	char ifname[IFNAME_SIZE];
+	char encapsulation[ATTRIBUTE_TEXT_SIZE];
+	char alias[ATTRIBUTE_TEXT_SIZE];
+	char state[ATTRIBUTE_TEXT_SIZE]; /* operstate */
+	char type[ATTRIBUTE_TEXT_SIZE];  /* link kind, "device" for plain hardware */
+	char ipv4[ATTRIBUTE_TEXT_SIZE];  /* comma-joined, cut at an element before 64 bytes; "" = none */
+	char ipv6[ATTRIBUTE_TEXT_SIZE];
+
+	/* The bus. "" = not a PCI function. */
+	char pci_address[PCI_ADDRESS_SIZE];
+	char pci_vendor[ATTRIBUTE_TEXT_SIZE];
+	char pci_device[ATTRIBUTE_TEXT_SIZE];
+	char pci_subsystem[8];
+	char pcie_root[ATTRIBUTE_TEXT_SIZE];
+	char driver[32];
+	char pf_ifname[IFNAME_SIZE]; /* of the PF when this is a VF */
+	uint32_t pf_mtu;             /* 0 = not a VF, or the PF has no netdev here */
+	int32_t numa_node;           /* -1 = unknown */
+	int32_t sriov_vfs;
+	char rdma_device[ATTRIBUTE_TEXT_SIZE];
+
+	bool up; /* IFF_UP */
+	bool loopback;
+	bool is_virtual;
+	bool sriov;
+	bool is_vf;
+	bool rdma;
+	bool ebpf;
+	/* In the topology (uplinks stand on it) but never offered: docker0, cilium_host, IPoIB when not moved … */
+	bool hidden;
+};
+
+enum attribute_type { ATTRIBUTE_STRING, ATTRIBUTE_INT, ATTRIBUTE_BOOL };
+
+struct attribute {
+	const char *name; /* with its domain: "dra.net/ifName" */
+	enum attribute_type type;
+	union {
+		const char *string; /* points into the facts, ≤ 64 bytes */
+		int64_t integer;
+		bool boolean;
+	};
+};
+enum { ATTRIBUTES_MAX = 32 }; /* attributes + capacities of one device, protocols §4.3 */
+
+/* The attributes of a device, in the table's order (stable). Returns how many were written to `ret`. */
+size_t device_attributes(const struct device_facts *facts, struct attribute ret[ATTRIBUTES_MAX]);
+/* Whether both would be published alike. */
+bool device_attributes_equal(const struct device_facts *a, const struct device_facts *b);
+
+/* "pci-0000-8a-00-0" of "0000:8a:00.0"; dranet-behaviour §2.3. -EINVAL for a text that is no address. */
+int device_name_pci(const char *pci_address, char ret[DEVICE_NAME_SIZE]);
+/* The interface name where it is a DNS label, else "net-" + lower-case unpadded base32; dranet-behaviour §2.5. */
+int device_name_netdev(const char *ifname, char ret[DEVICE_NAME_SIZE]);
+/* The last path component that is a PCI address (dddd:bb:dd.f or bb:dd.f); -ENOENT when none is. */
+int pci_address_of_path(const char *path, char ret[PCI_ADDRESS_SIZE]);
+/* Join `text` to a comma list unless that would pass 64 bytes; false = it did not fit and nothing more must be added. */
+bool attribute_list_add(char list[ATTRIBUTE_TEXT_SIZE], const char *text);
