@@ -23,7 +23,9 @@ struct address {
 	uint32_t valid_lifetime; /* seconds; UINT32_MAX = for ever */
 	uint32_t preferred_lifetime;
 	uint8_t scope;          /* RT_SCOPE_* */
-	struct ip_address peer; /* family IP_NONE = none */
+	struct ip_address peer;      /* family IP_NONE = none */
+	struct ip_address broadcast; /* IPv4 only; IP_NONE = none */
+	uint32_t route_metric;       /* of the prefix route the kernel makes for it; 0 = kernel's default */
 	char label[IFNAME_SIZE];
 };
 struct route {
