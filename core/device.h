@@ -66,10 +66,11 @@ struct attribute {
 	const char *name; /* with its domain: "dra.net/ifName" */
 	enum attribute_type type;
 	union {
-		const char *string; /* points into the facts, ≤ 64 bytes */
+		const char *string; /* points into the facts or at `text`, ≤ 64 bytes */
 		int64_t integer;
 		bool boolean;
 	};
+	char text[ATTRIBUTE_TEXT_SIZE]; /* for what the facts hold in binary: do not copy the struct and keep `string` */
 };
 enum { ATTRIBUTES_MAX = 32 }; /* attributes + capacities of one device, protocols §4.3 */
 

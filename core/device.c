@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/device.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/cleanup.h"
+#include "core/base/str.h"
+
+/* When an attribute is there: dranet-behaviour §2.6, column "omitted when". */
+enum presence {
+	ALWAYS,
+	WITH_NETDEV,
+	NOT_EMPTY, /* texts */
+	NOT_FALSE, /* booleans published only as true */
+	WITH_SRIOV,
+	WITH_NUMA,
+};
+
+enum field { FIELD_TEXT, FIELD_MAC, FIELD_I32, FIELD_U32, FIELD_BOOL };
+
+static const struct row {
+	const char *name;
+	enum field field;
+	size_t offset;
+	enum presence presence;
+} rows[] = {
+    {"dra.net/ifName", FIELD_TEXT, offsetof(struct device_facts, ifname), WITH_NETDEV},
+    {"dra.net/mac", FIELD_MAC, offsetof(struct device_facts, mac), WITH_NETDEV},
+    {"dra.net/mtu", FIELD_U32, offsetof(struct device_facts, mtu), WITH_NETDEV},
+    {"dra.net/encapsulation", FIELD_TEXT, offsetof(struct device_facts, encapsulation), WITH_NETDEV},
+    {"dra.net/alias", FIELD_TEXT, offsetof(struct device_facts, alias), WITH_NETDEV},
+    {"dra.net/state", FIELD_TEXT, offsetof(struct device_facts, state), WITH_NETDEV},
+    {"dra.net/type", FIELD_TEXT, offsetof(struct device_facts, type), WITH_NETDEV},
+    {"dra.net/ipv4", FIELD_TEXT, offsetof(struct device_facts, ipv4), NOT_EMPTY},
+    {"dra.net/ipv6", FIELD_TEXT, offsetof(struct device_facts, ipv6), NOT_EMPTY},
+    {"dra.net/ebpf", FIELD_BOOL, offsetof(struct device_facts, ebpf), WITH_NETDEV},
+    {"dra.net/sriov", FIELD_BOOL, offsetof(struct device_facts, sriov), WITH_NETDEV},
+    {"dra.net/sriovVfs", FIELD_I32, offsetof(struct device_facts, sriov_vfs), WITH_SRIOV},
+    {"dra.net/isSriovVf", FIELD_BOOL, offsetof(struct device_facts, is_vf), NOT_FALSE},
+    {"dra.net/virtual", FIELD_BOOL, offsetof(struct device_facts, is_virtual), WITH_NETDEV},
+    {"dra.net/rdma", FIELD_BOOL, offsetof(struct device_facts, rdma), ALWAYS},
+    {"dra.net/rdmaDevice", FIELD_TEXT, offsetof(struct device_facts, rdma_device), NOT_EMPTY},
+    {"dra.net/pciAddress", FIELD_TEXT, offsetof(struct device_facts, pci_address), NOT_EMPTY},
+    {"dra.net/pciVendor", FIELD_TEXT, offsetof(struct device_facts, pci_vendor), NOT_EMPTY},
+    {"dra.net/pciDevice", FIELD_TEXT, offsetof(struct device_facts, pci_device), NOT_EMPTY},
+    {"dra.net/pciSubsystem", FIELD_TEXT, offsetof(struct device_facts, pci_subsystem), NOT_EMPTY},
+    {"dra.net/numaNode", FIELD_I32, offsetof(struct device_facts, numa_node), WITH_NUMA},
+    {"resource.kubernetes.io/pcieRoot", FIELD_TEXT, offsetof(struct device_facts, pcie_root), NOT_EMPTY},
+    {"resource.kubernetes.io/numaNode", FIELD_I32, offsetof(struct device_facts, numa_node), WITH_NUMA},
+};
+_Static_assert(ELEMENTS(rows) <= ATTRIBUTES_MAX, "a device may carry 32 attributes");
+
+static bool row_present(const struct row *r, const struct device_facts *facts)
+{
+	const char *field = (const char *)facts + r->offset;
+	switch (r->presence) {
+	case WITH_NETDEV:
+		return facts->ifindex != 0;
+	case NOT_EMPTY:
+		return *field != 0;
+	case NOT_FALSE:
+		return *(const bool *)field;
+	case WITH_SRIOV:
+		return facts->ifindex != 0 && facts->sriov;
+	case WITH_NUMA: /* facts that were only zeroed belong to no PCI function */
+		return facts->pci_address[0] && facts->numa_node >= 0;
+	case ALWAYS:
+		break;
+	}
+	return true;
+}
+
+static void row_read(const struct row *r, const struct device_facts *facts, struct attribute *ret)
+{
+	const void *field = (const char *)facts + r->offset;
+	ret->name = r->name;
+	switch (r->field) {
+	case FIELD_TEXT:
+		ret->type = ATTRIBUTE_STRING;
+		ret->string = field;
+		break;
+	case FIELD_MAC:
+		ret->type = ATTRIBUTE_STRING;
+		mac_format(field, ret->text);
+		ret->string = ret->text;
+		break;
+	case FIELD_I32:
+		ret->type = ATTRIBUTE_INT;
+		ret->integer = *(const int32_t *)field;
+		break;
+	case FIELD_U32:
+		ret->type = ATTRIBUTE_INT;
+		ret->integer = *(const uint32_t *)field;
+		break;
+	case FIELD_BOOL:
+		ret->type = ATTRIBUTE_BOOL;
+		ret->boolean = *(const bool *)field;
+		break;
+	}
+}
+
+size_t device_attributes(const struct device_facts *facts, struct attribute ret[ATTRIBUTES_MAX])
+{
+	size_t n = 0;
+	for (size_t i = 0; i < ELEMENTS(rows); i++)
+		if (row_present(&rows[i], facts))
+			row_read(&rows[i], facts, &ret[n++]);
+	return n;
+}
+
+static bool attribute_equal(const struct attribute *a, const struct attribute *b)
+{
+	if (a->name != b->name) /* both point into `rows` */
+		return false;
+	switch (a->type) {
+	case ATTRIBUTE_STRING:
+		return str_equal(a->string, b->string);
+	case ATTRIBUTE_INT:
+		return a->integer == b->integer;
+	case ATTRIBUTE_BOOL:
+		break;
+	}
+	return a->boolean == b->boolean;
+}
+
+bool device_attributes_equal(const struct device_facts *a, const struct device_facts *b)
+{
+	struct attribute of_a[ATTRIBUTES_MAX], of_b[ATTRIBUTES_MAX];
+	size_t n = device_attributes(a, of_a);
+	if (!str_equal(a->name, b->name) || device_attributes(b, of_b) != n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!attribute_equal(&of_a[i], &of_b[i]))
+			return false;
+	return true;
+}
+
+static size_t hex_run(const char *text, size_t max)
+{
+	size_t n = 0;
+	while (n < max && ((text[n] >= '0' && text[n] <= '9') || (text[n] >= 'a' && text[n] <= 'f') || (text[n] >= 'A' && text[n] <= 'F')))
+		n++;
+	return n;
+}
+
+/* Whether exactly `len` bytes are [domain:]bb:dd.f. Domains behind Intel VMD and some hypervisors have more than four digits. */
+static bool is_pci_address(const char *text, size_t len)
+{
+	const char *end = text + len;
+	size_t domain = hex_run(text, len);
+	if (domain >= 4 && domain <= 8 && domain < len && text[domain] == ':')
+		text += domain + 1;
+	return end - text == 7 && hex_run(text, 2) == 2 && text[2] == ':' && hex_run(text + 3, 2) == 2 && text[5] == '.' &&
+	       hex_run(text + 6, 1) == 1;
+}
+
+int device_name_pci(const char *pci_address, char ret[DEVICE_NAME_SIZE])
+{
+	size_t len = strlen(pci_address);
+	if (!is_pci_address(pci_address, len))
+		return -EINVAL;
+	memcpy(ret, "pci-", 4);
+	for (size_t i = 0; i <= len; i++) {
+		char c = pci_address[i];
+		if (c >= 'A' && c <= 'F')
+			c = (char)(c - 'A' + 'a');
+		ret[4 + i] = c == ':' || c == '.' ? '-' : c;
+	}
+	return 0;
+}
+
+int device_name_netdev(const char *ifname, char ret[DEVICE_NAME_SIZE])
+{
+	static const char prefix[] = "net-", alphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
+	size_t len = strlen(ifname), at = sizeof(prefix) - 1;
+	if (!len || str_is_dns_label(ifname))
+		return str_copy(ret, DEVICE_NAME_SIZE, ifname);
+	if (at + (len * 8 + 4) / 5 >= DEVICE_NAME_SIZE)
+		return -ENAMETOOLONG;
+
+	memcpy(ret, prefix, at);
+	uint32_t bits = 0;
+	unsigned held = 0;
+	for (size_t i = 0; i < len; i++) {
+		bits = (bits << 8 | (uint8_t)ifname[i]) & 0xfff; /* at most 4 + 8 bits are pending */
+		for (held += 8; held >= 5; held -= 5)
+			ret[at++] = alphabet[bits >> (held - 5) & 31];
+	}
+	if (held)
+		ret[at++] = alphabet[bits << (5 - held) & 31];
+	ret[at] = 0;
+	return 0;
+}
+
+int pci_address_of_path(const char *path, char ret[PCI_ADDRESS_SIZE])
+{
+	const char *end = path + strlen(path);
+	while (end > path) {
+		const char *start = end;
+		while (start > path && start[-1] != '/')
+			start--;
+		size_t len = (size_t)(end - start);
+		if (is_pci_address(start, len)) {
+			memcpy(ret, start, len);
+			ret[len] = 0;
+			return 0;
+		}
+		end = start > path ? start - 1 : path;
+	}
+	return -ENOENT;
+}
+
+bool attribute_list_add(char list[ATTRIBUTE_TEXT_SIZE], const char *text)
+{
+	size_t at = strlen(list), len = strlen(text), comma = at > 0;
+	if (at + comma + len >= ATTRIBUTE_TEXT_SIZE)
+		return false;
+	if (comma)
+		list[at] = ',';
+	memcpy(list + at + comma, text, len + 1);
+	return true;
+}
