@@ -236,8 +236,9 @@ void effects_free(struct effects *fx); /* and everything the effects own; leaves
 
 int core_new(const struct core_options *options, struct core **ret);
 void core_free(struct core *c);
-/* Take one event; the effects are appended to `fx` in the order in which they must begin. 0, or -ENOMEM (nothing was lost: the event was
- * not taken). */
+/* Take one event; the effects are appended to `fx` in the order in which they must begin. 0, or -EINVAL for an event type that does not
+ * exist. Never re-entrant: results of effects are given back after it returned. Out of memory aborts the process: a restart is safe at any
+ * instruction (promise 5), half an event is not. */
 int core_step(struct core *c, struct event *e, struct effects *fx);
 /* When core next wants EVENT_TICK; UINT64_MAX = never. */
 uint64_t core_deadline(const struct core *c);
@@ -268,5 +269,6 @@ struct core_device_view {
 void core_devices(const struct core *c, void (*see)(const struct core_device_view *d, void *user), void *user);
 struct core_counts {
 	size_t devices, offered, claims, attached, rdma_offered, failing;
+	uint64_t impossible; /* transitions the table does not have: a bug, always 0 */
 };
 void core_count(const struct core *c, struct core_counts *ret);

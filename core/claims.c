@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/core_internal.h"
+
+struct claim *claim_find(const struct core *c, const char *uid)
+{
+	for (size_t i = 0; i < c->n_claims; i++)
+		if (str_equal(c->claims[i]->record.ref.uid, uid))
+			return c->claims[i];
+	return NULL;
+}
+
+struct claim *claim_new(struct core *c, const struct claim_ref *ref)
+{
+	struct claim *claim = core_alloc(1, sizeof(*claim));
+	claim->record.ref = *ref;
+	claim->store_retry.at = claim->token_retry.at = claim->status_retry.at = NEVER;
+	claim->token = claim->token_next = TOKEN_UNSURE;
+	LIST_ADD(c->claims, c->n_claims, claim);
+	return claim;
+}
+
+void claim_set_devices(struct claim *claim, size_t n)
+{
+	claim->record.devices = core_alloc(n, sizeof(*claim->record.devices));
+	claim->attachments = core_alloc(n, sizeof(*claim->attachments));
+	claim->record.n = n;
+	for (size_t i = 0; i < n; i++) {
+		struct attachment *a = &claim->attachments[i];
+		a->claim = claim;
+		a->record = &claim->record.devices[i];
+		a->retry_at = NEVER;
+		network_config_init(&a->config);
+	}
+}
+
+void claim_release_devices(struct core *c, struct claim *claim)
+{
+	for (size_t i = 0; i < claim->record.n; i++) {
+		struct attachment *a = &claim->attachments[i];
+		if (a->device)
+			a->device->owner = NULL;
+		if (a->host) {
+			host_state_free(a->host);
+			free(a->host);
+		}
+		network_config_free(&a->config);
+		attach_plan_unref(claim->record.devices[i].plan);
+	}
+	free(claim->attachments);
+	free(claim->record.devices);
+	claim->attachments = NULL;
+	claim->record.devices = NULL;
+	claim->record.n = 0;
+	c->publish_dirty = true;
+}
+
+void claim_free(struct claim *claim)
+{
+	free(claim);
+}
+
+void claim_remove(struct core *c, struct claim *claim)
+{
+	for (size_t i = 0; i < c->n_claims; i++)
+		if (c->claims[i] == claim) {
+			LIST_REMOVE(c->claims, c->n_claims, i);
+			break;
+		}
+	claim_release_devices(c, claim);
+	claim_free(claim);
+}
+
+static bool attachment_is_home(const struct attachment *a)
+{
+	if (a->record->admin_access)
+		return true;
+	if (a->op || a->restore || a->record->state == DEVICE_ATTACHED)
+		return false;
+	return a->place == PLACE_HOST || a->place == PLACE_GONE;
+}
+
+static bool attachment_is_attached(const struct attachment *a)
+{
+	if (a->record->admin_access)
+		return true;
+	return !a->op && a->place == PLACE_POD && a->record->state == DEVICE_ATTACHED && str_equal(a->where, a->claim->record.sandbox.id);
+}
+
+bool claim_is_home(const struct claim *claim)
+{
+	for (size_t i = 0; i < claim->record.n; i++)
+		if (!attachment_is_home(&claim->attachments[i]))
+			return false;
+	return true;
+}
+
+bool claim_is_attached(const struct claim *claim)
+{
+	if (!claim->record.wants_pod)
+		return false;
+	for (size_t i = 0; i < claim->record.n; i++)
+		if (!attachment_is_attached(&claim->attachments[i]))
+			return false;
+	return true;
+}
+
+bool claim_has_movable(const struct claim *claim)
+{
+	for (size_t i = 0; i < claim->record.n; i++)
+		if (!claim->record.devices[i].admin_access)
+			return true;
+	return false;
+}
+
+const struct attachment *claim_failing(const struct claim *claim)
+{
+	for (size_t i = 0; i < claim->record.n; i++)
+		if (claim->attachments[i].error[0] && !claim->attachments[i].op)
+			return &claim->attachments[i];
+	return NULL;
+}
+
+void claim_changed(struct claim *claim)
+{
+	claim->version++;
+}
+
+void claim_set_wish(struct core *c, struct claim *claim, bool pod, const struct sandbox *sandbox)
+{
+	struct claim_record *r = &claim->record;
+	if (r->wants_pod == pod && (!sandbox || str_equal(r->sandbox.id, sandbox->id)))
+		return;
+	r->wants_pod = pod;
+	if (sandbox) {
+		r->sandbox = *sandbox;
+		r->netns_inode = 0;
+	}
+	claim_changed(claim);
+	claim->intent = claim->version;
+	claim->status_dirty = true;
+	claim_hurry(c, claim);
+}
+
+void claim_hurry(struct core *c, struct claim *claim)
+{
+	for (size_t i = 0; i < claim->record.n; i++) {
+		struct attachment *a = &claim->attachments[i];
+		if (a->retry_at == NEVER)
+			continue;
+		a->retry_at = NEVER;
+		a->error[0] = 0;
+	}
+	if (claim->store_retry.at != NEVER)
+		claim->store_retry.at = c->now;
+	claim->store_error[0] = 0;
+	if (claim->token_retry.at != NEVER)
+		claim->token_retry.at = c->now;
+}
+
+uint64_t retry_after(const struct core *c, unsigned failures)
+{
+	uint64_t wait = c->options.retry_min_ms;
+	for (unsigned i = 1; i < failures && wait < c->options.retry_max_ms; i++)
+		wait *= 2;
+	return c->now + (wait < c->options.retry_max_ms ? wait : c->options.retry_max_ms);
+}
+
+void retry_failed(const struct core *c, struct retry *r)
+{
+	r->at = retry_after(c, ++r->failures);
+}

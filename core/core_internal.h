@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of core share. Glossary:
+ *
+ *   device      one entry of the inventory; stays while the kernel shows it or a claim holds it
+ *   attachment  one device of one claim, with its place and the operation under way on it
+ *   claim       what the kubelet asked us to prepare; its wish is record.wants_pod + record.sandbox
+ *   pin         a held network namespace, by sandbox id
+ *   waiter      a caller to be answered
+ *
+ * Ownership: core owns all of them; an attachment points to its claim and device, a device to its attachment (`owner`). */
+#pragma once
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/error.h"
+#include "core/base/str.h"
+#include "core/core.h"
+#include "core/states.h"
+
+#define NEVER UINT64_MAX
+enum { ERROR_KEPT = 400 };
+
+struct attachment;
+struct claim;
+
+struct device {
+	struct device_facts facts; /* as the host's namespace last showed it */
+	enum device_state state;
+	struct attachment *owner; /* reserved by or prepared for a claim */
+	bool present;             /* in the host's namespace */
+	bool unseen;              /* by the dump that is running */
+	bool uplink, filtered;
+	bool offered; /* in the slices */
+	size_t slice;
+	uint64_t revision; /* the first that shows it as it is now */
+};
+
+struct attachment {
+	struct claim *claim;
+	struct device *device; /* NULL for admin access */
+	struct attachment_record *record;
+	enum place place;
+	char where[SANDBOX_ID_SIZE]; /* the sandbox it is in, or may be in while the place is unknown */
+	bool restore;                /* on the host, but perhaps not as it was */
+	uint64_t op;
+	enum effect_type op_type;
+	uint64_t started;
+	unsigned failures;       /* in a row */
+	uint64_t retry_at;       /* NEVER = not waiting */
+	char error[ERROR_KEPT];  /* "" = the last operation worked */
+	struct host_state *host; /* while preparing */
+	struct network_config config;
+};
+
+enum claim_phase { CLAIM_READING, CLAIM_SNAPSHOT, CLAIM_STORING, CLAIM_READY, CLAIM_UNPREPARED, CLAIM_FORGETTING };
+
+struct retry {
+	unsigned failures;
+	uint64_t at; /* NEVER = not waiting */
+};
+
+struct claim {
+	struct claim_record record;
+	struct attachment *attachments; /* record.n of them */
+	enum claim_phase phase;
+	uint64_t read_op;
+	bool unprepare; /* the kubelet wants it gone */
+	/* The record on disk: versions, so that "durable" can be asked of any change. */
+	uint64_t version, stored, storing, intent;
+	uint64_t store_op, forget_op;
+	struct retry store_retry;
+	char store_error[ERROR_KEPT];
+	/* The CDI spec file. */
+	int token; /* enum token, TOKEN_UNSURE after a start */
+	int token_next;
+	uint64_t token_op;
+	struct retry token_retry;
+	/* status.devices */
+	bool status_dirty, status_told, status_gone;
+	uint64_t status_op;
+	struct retry status_retry;
+};
+enum { TOKEN_UNSURE = -1 };
+
+enum pin_state { PIN_OPENING, PIN_HELD, PIN_FAILED };
+struct pin {
+	char id[SANDBOX_ID_SIZE];
+	enum pin_state state;
+	uint64_t op;
+	uint64_t inode;
+	uint64_t expected; /* inode the record names; 0 = any */
+	char error[ERROR_KEPT];
+};
+
+enum waiter_kind { WAIT_PREPARE, WAIT_UNPREPARE, WAIT_RUN, WAIT_STOP, WAIT_CREATE };
+struct waiter_claim {
+	struct claim_ref ref;
+	bool settled;
+	char *error; /* owned; NULL = success */
+};
+struct waiter {
+	enum waiter_kind kind;
+	uint64_t call;
+	uint64_t deadline; /* when we answer at the latest */
+	struct waiter_claim *claims;
+	size_t n;
+	char pod_uid[UID_SIZE];
+	char sandbox[SANDBOX_ID_SIZE];
+};
+
+struct core {
+	struct core_options options;
+	char driver[NAMESPACE_SIZE];
+	char node[NAME_SIZE];
+	uint64_t now;
+	uint64_t next_op;
+	struct effects *fx;
+
+	struct device **devices; /* sorted by name */
+	size_t n_devices, cap_devices;
+	int32_t *uplinks;
+	size_t n_uplinks;
+	bool inventory_known, publish_dirty;
+	uint64_t revision;
+	uint64_t impossible;
+
+	struct claim **claims;
+	size_t n_claims;
+	struct pin **pins;
+	size_t n_pins;
+	struct waiter **waiters;
+	size_t n_waiters;
+
+	bool runtime_up, can_gate;
+};
+
+/* memory: abort when there is none */
+void *core_alloc(size_t n, size_t size);
+char *core_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Append to an array of pointers / remove the i-th. */
+void core_list_add(void ***list, size_t *n, void *item);
+void core_list_remove(void **list, size_t *n, size_t i);
+#define LIST_ADD(list, n, item) core_list_add((void ***)&(list), &(n), (item))
+#define LIST_REMOVE(list, n, i) core_list_remove((void **)(list), &(n), (i))
+
+/* effects.c */
+struct effect *effect_add(struct core *c, enum effect_type type, bool wants_result); /* op set when a result is wanted */
+void effect_transition(struct core *c, struct attachment *a, struct device *d, enum device_state from, enum device_state to,
+                       const char *cause, uint32_t duration_ms, int result, const char *message);
+void effect_event(struct core *c, enum subject subject, const struct claim *claim, const char *reason, const char *message);
+
+/* inventory.c */
+struct device *inventory_find(const struct core *c, const char *name);
+struct device *inventory_get(struct core *c, const struct device_facts *facts); /* find or make a placeholder that is not present */
+void inventory_event(struct core *c, const struct event *e);
+void inventory_refresh(struct core *c); /* uplinks, filter, what is offered; after a step that changed any of it */
+void inventory_drop_unused(struct core *c);
+/* Apply a row of the state table. */
+void device_apply(struct core *c, struct device *d, enum device_event event, struct attachment *a, uint32_t duration_ms, int result,
+                  const char *message);
+const struct device_facts *device_shown(const struct device *d);
+
+/* claims.c */
+struct claim *claim_find(const struct core *c, const char *uid);
+struct claim *claim_new(struct core *c, const struct claim_ref *ref);
+void claim_release_devices(struct core *c, struct claim *claim); /* drop attachments and their hold on devices */
+void claim_remove(struct core *c, struct claim *claim);
+void claim_free(struct claim *claim);
+void claim_set_devices(struct claim *claim, size_t n);
+bool claim_is_home(const struct claim *claim);     /* nothing of it is in a pod, and nothing under way */
+bool claim_is_attached(const struct claim *claim); /* all of it is in its sandbox */
+bool claim_has_movable(const struct claim *claim);
+const struct attachment *claim_failing(const struct claim *claim); /* the first whose last operation failed and waits */
+void claim_changed(struct claim *claim);                           /* the record changed: it will be stored */
+void claim_set_wish(struct core *c, struct claim *claim, bool pod, const struct sandbox *sandbox);
+void claim_hurry(struct core *c, struct claim *claim); /* try what failed now, not when the backoff says */
+uint64_t retry_after(const struct core *c, unsigned failures);
+void retry_failed(const struct core *c, struct retry *r);
+
+/* prepare.c */
+void prepare_request(struct core *c, const struct event *e);
+void prepare_claim_read(struct core *c, const struct event *e);
+bool prepare_done(struct core *c, struct claim *claim, struct attachment *a, const struct event *e); /* snapshot results */
+void prepare_stored(struct core *c, struct claim *claim, int result, const char *error);
+void unprepare_request(struct core *c, const struct event *e);
+
+/* sandbox.c */
+void sandbox_event(struct core *c, const struct event *e);
+struct pin *pin_find(const struct core *c, const char *id);
+void pin_request(struct core *c, const struct sandbox *s, uint64_t expected_inode);
+bool pin_done(struct core *c, const struct event *e);
+void pins_drop_unused(struct core *c);
+
+/* reconcile.c */
+void claim_reconcile(struct core *c, struct claim *claim);
+void move_done(struct core *c, struct attachment *a, const struct event *e);
+bool claim_done(struct core *c, const struct event *e); /* store, forget, token, status */
+
+/* waiters.c */
+struct waiter *waiter_add(struct core *c, enum waiter_kind kind, uint64_t call, uint64_t deadline);
+void waiters_settle(struct core *c, const char *uid, const char *error); /* of a Prepare */
+void waiters_check(struct core *c);
+void waiters_drop_hooks(struct core *c); /* the runtime is gone: nobody listens */
+void waiter_free(struct waiter *w);
+void hook_reply(struct core *c, uint64_t call, const char *error);
+
+/* recover.c */
+void recover_record(struct core *c, struct claim_record *record);
+void recover_end(struct core *c);

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The inventory: which devices exist, which of them the node itself stands on, and which are offered. */
+#include "core/core_internal.h"
+
+static size_t inventory_position(const struct core *c, const char *name, bool *found)
+{
+	size_t low = 0, high = c->n_devices;
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		int order = strcmp(c->devices[middle]->facts.name, name);
+		if (order == 0) {
+			*found = true;
+			return middle;
+		}
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	*found = false;
+	return low;
+}
+
+struct device *inventory_find(const struct core *c, const char *name)
+{
+	bool found;
+	size_t i = inventory_position(c, name, &found);
+	return found ? c->devices[i] : NULL;
+}
+
+struct device *inventory_get(struct core *c, const struct device_facts *facts)
+{
+	bool found;
+	size_t i = inventory_position(c, facts->name, &found);
+	if (found)
+		return c->devices[i];
+	if (c->n_devices == c->cap_devices) {
+		size_t cap = c->cap_devices ? 2 * c->cap_devices : 32;
+		struct device **grown = realloc(c->devices, cap * sizeof(*grown));
+		if (!grown)
+			abort();
+		c->devices = grown;
+		c->cap_devices = cap;
+	}
+	struct device *d = core_alloc(1, sizeof(*d));
+	d->facts = *facts;
+	memmove(&c->devices[i + 1], &c->devices[i], (c->n_devices - i) * sizeof(*c->devices));
+	c->devices[i] = d;
+	c->n_devices++;
+	return d;
+}
+
+/* While a device is away its last known facts are shown, whatever took its name on the host meanwhile. */
+const struct device_facts *device_shown(const struct device *d)
+{
+	const struct attachment *a = d->owner;
+	if (a && a->record->plan && (d->state == DEVICE_ATTACHED || !d->present))
+		return &a->record->plan->facts;
+	return &d->facts;
+}
+
+void device_apply(struct core *c, struct device *d, enum device_event event, struct attachment *a, uint32_t duration_ms, int result,
+                  const char *message)
+{
+	const struct device_transition *row = device_transition_find(d->state, event);
+	if (!row) {
+		c->impossible++;
+		return;
+	}
+	enum device_state from = d->state;
+	d->state = row->to;
+	if (a)
+		a->record->state = row->to;
+	c->publish_dirty = true;
+	effect_transition(c, a, d, from, row->to, device_event_name(event), duration_ms, result, message);
+}
+
+/* A device that a claim holds has appeared on, or left, the host's namespace while no operation of ours was under way: somebody else moved
+ * it, or it was unplugged. Only the kernel knows where it is now. */
+static void device_unsettle(struct device *d)
+{
+	struct attachment *a = d->owner;
+	if (!a || a->op || a->claim->phase < CLAIM_READY)
+		return;
+	if (d->present && a->place != PLACE_HOST) {
+		a->place = PLACE_UNKNOWN;
+		a->restore = true;
+	} else if (!d->present && a->place == PLACE_HOST) {
+		a->place = PLACE_UNKNOWN;
+	}
+}
+
+static void device_gone(struct core *c, struct device *d)
+{
+	d->present = false;
+	c->publish_dirty = true;
+	device_unsettle(d);
+}
+
+static void device_seen(struct core *c, const struct device_facts *facts)
+{
+	struct device *d = inventory_get(c, facts);
+	bool same = d->present && device_attributes_equal(&d->facts, facts);
+	d->facts = *facts;
+	d->unseen = false;
+	if (!same) {
+		d->present = true;
+		d->revision = 0;
+		device_unsettle(d);
+	}
+	d->filtered = c->options.filter && !filter_keeps(c->options.filter, facts, NULL);
+	c->publish_dirty = true;
+}
+
+void inventory_event(struct core *c, const struct event *e)
+{
+	struct device *d;
+	switch (e->type) {
+	case EVENT_INVENTORY_BEGIN:
+		for (size_t i = 0; i < c->n_devices; i++)
+			c->devices[i]->unseen = true;
+		break;
+	case EVENT_DEVICE:
+		device_seen(c, e->device);
+		break;
+	case EVENT_DEVICE_GONE:
+		d = inventory_find(c, e->device_gone);
+		if (d && d->present)
+			device_gone(c, d);
+		break;
+	case EVENT_INVENTORY_END:
+		for (size_t i = 0; i < c->n_devices; i++) {
+			if (c->devices[i]->unseen && c->devices[i]->present)
+				device_gone(c, c->devices[i]);
+			c->devices[i]->unseen = false;
+		}
+		c->inventory_known = true;
+		c->publish_dirty = true;
+		break;
+	case EVENT_UPLINKS:
+		free(c->uplinks);
+		c->uplinks = core_alloc(e->uplinks.n, sizeof(*c->uplinks));
+		memcpy(c->uplinks, e->uplinks.ifindexes, e->uplinks.n * sizeof(*c->uplinks));
+		c->n_uplinks = e->uplinks.n;
+		c->publish_dirty = true;
+		break;
+	case EVENT_PUBLISHED:
+		for (size_t i = 0; i < c->n_devices; i++) {
+			d = c->devices[i];
+			if (d->offered && d->state == DEVICE_DISCOVERED && d->revision <= e->published.revision)
+				device_apply(c, d, DEVICE_EVENT_ACCEPTED, NULL, 0, 0, NULL);
+		}
+		break;
+	default:
+		break;
+	}
+}
+
+/* Promise 7. An uplink is a link with a default route; with it everything it stands on (the link under a VLAN or macvlan, the members of a
+ * bond or bridge) and everything it is a member of (a VRF or bridge whose removal would take it along). Links that merely stand on an
+ * uplink stay free. */
+static void uplink_mark(struct core *c, struct device *d)
+{
+	if (d->uplink || !d->present)
+		return;
+	d->uplink = true;
+	for (size_t i = 0; i < c->n_devices; i++) {
+		struct device *other = c->devices[i];
+		int32_t ifindex = other->facts.ifindex;
+		if (ifindex && (ifindex == d->facts.lower || ifindex == d->facts.master || other->facts.master == d->facts.ifindex))
+			uplink_mark(c, other);
+	}
+}
+
+static void uplinks_spread(struct core *c)
+{
+	for (size_t i = 0; i < c->n_devices; i++)
+		c->devices[i]->uplink = false;
+	for (size_t u = 0; u < c->n_uplinks; u++)
+		for (size_t i = 0; i < c->n_devices; i++)
+			if (c->uplinks[u] && c->devices[i]->facts.ifindex == c->uplinks[u])
+				uplink_mark(c, c->devices[i]);
+}
+
+static bool device_offerable(const struct device *d)
+{
+	const struct attachment *a = d->owner;
+	/* What is attached stays published with its last known attributes; so does what is on its way. */
+	if (a && a->record->plan && !d->filtered && (d->state == DEVICE_ATTACHED || a->place == PLACE_POD || (a->op && !d->present)))
+		return true;
+	return d->present && !d->uplink && !d->filtered && !d->facts.hidden && !d->facts.loopback;
+}
+
+/* A device keeps its slice while it is offered, so that one change rewrites one slice. */
+static size_t slice_with_room(const struct core *c)
+{
+	for (size_t slice = 0;; slice++) {
+		size_t n = 0;
+		for (size_t i = 0; i < c->n_devices; i++)
+			n += c->devices[i]->offered && c->devices[i]->slice == slice;
+		if (n < SLICE_DEVICES_MAX)
+			return slice;
+	}
+}
+
+static bool device_offer(struct core *c, struct device *d, bool offer, uint64_t revision)
+{
+	if (offer == d->offered) {
+		bool changed = offer && d->revision == 0;
+		if (changed)
+			d->revision = revision;
+		return changed;
+	}
+	if (offer)
+		d->slice = slice_with_room(c);
+	d->offered = offer;
+	d->revision = revision;
+	if (!offer && d->state == DEVICE_PUBLISHED)
+		device_apply(c, d, DEVICE_EVENT_WITHDRAWN, NULL, 0, 0,
+		             d->uplink ? "carries the node's default route, or stands under it" : NULL);
+	return true;
+}
+
+void inventory_refresh(struct core *c)
+{
+	if (!c->inventory_known || !c->publish_dirty)
+		return;
+	c->publish_dirty = false;
+	uplinks_spread(c);
+	bool changed = c->revision == 0;
+	for (size_t i = 0; i < c->n_devices; i++)
+		changed |= device_offer(c, c->devices[i], device_offerable(c->devices[i]), c->revision + 1);
+	c->publish_dirty = false; /* device_apply sets it; nothing it changed here is looked at again */
+	if (changed)
+		effect_add(c, EFFECT_PUBLISH, false)->publish.revision = ++c->revision;
+	inventory_drop_unused(c);
+}
+
+void inventory_drop_unused(struct core *c)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < c->n_devices; i++) {
+		struct device *d = c->devices[i];
+		if (d->present || d->owner || d->offered)
+			c->devices[kept++] = d;
+		else
+			free(d);
+	}
+	c->n_devices = kept;
+}
+
+size_t core_slices(const struct core *c)
+{
+	size_t n = 1;
+	for (size_t i = 0; i < c->n_devices; i++)
+		if (c->devices[i]->offered && c->devices[i]->slice + 1 > n)
+			n = c->devices[i]->slice + 1;
+	return n;
+}
+
+void core_slice(const struct core *c, size_t index, struct slice_view *ret)
+{
+	ret->n = 0;
+	for (size_t i = 0; i < c->n_devices && ret->n < SLICE_DEVICES_MAX; i++)
+		if (c->devices[i]->offered && c->devices[i]->slice == index)
+			ret->devices[ret->n++] = device_shown(c->devices[i]);
+}

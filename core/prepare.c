@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Prepare: read the claim, check it, keep the host state of its devices, build the plans, put the record on disk, answer. Nothing on the
+ * host changes, so that every failure here is undone by forgetting. Everything that can be refused is refused here: a hook's error is
+ * costly (protocols §7.9). */
+#include "core/core_internal.h"
+
+static void prepare_fail(struct core *c, struct claim *claim, const char *text)
+{
+	effect_event(c, SUBJECT_CLAIM, claim, "ClaimPrepareFailed", text);
+	waiters_settle(c, claim->record.ref.uid, text);
+	if (claim->version) /* a write that failed late, or an older record, may be on disk */
+		effect_add(c, EFFECT_FORGET, false)->forget = claim->record.ref;
+	claim_remove(c, claim);
+}
+
+static void prepare_start(struct core *c, struct claim *claim)
+{
+	claim->phase = CLAIM_READING;
+	claim->unprepare = false;
+	struct effect *f = effect_add(c, EFFECT_CLAIM_GET, true);
+	f->claim_get = claim->record.ref;
+	claim->read_op = f->op;
+}
+
+void prepare_request(struct core *c, const struct event *e)
+{
+	struct waiter *w = waiter_add(c, WAIT_PREPARE, e->request.call, e->request.deadline);
+	w->claims = core_alloc(e->request.n, sizeof(*w->claims));
+	w->n = e->request.n;
+	for (size_t i = 0; i < w->n; i++) {
+		w->claims[i].ref = e->request.claims[i];
+		struct claim *claim = claim_find(c, w->claims[i].ref.uid);
+		if (!claim) {
+			prepare_start(c, claim_new(c, &w->claims[i].ref));
+		} else if (claim->phase >= CLAIM_UNPREPARED) {
+			/* Only its status was still to be told: begin again, a record that is being removed is written anew. */
+			claim_release_devices(c, claim);
+			claim->record = (struct claim_record){.ref = w->claims[i].ref};
+			claim->forget_op = claim->store_op = 0;
+			claim->store_retry.at = NEVER;
+			prepare_start(c, claim);
+		} else if (claim->unprepare) {
+			w->claims[i].settled = true;
+			w->claims[i].error = core_text("claim %s/%s is being unprepared, its devices are on their way home: try again",
+			                               claim->record.ref.namespace_, claim->record.ref.name);
+		}
+	}
+}
+
+static int prepare_check_reservation(const struct claim_object *o, struct error *e)
+{
+	if (!o->allocated)
+		return error_set(e, -EINVAL, "claim %s/%s is not allocated", o->ref.namespace_, o->ref.name);
+	if (o->n_reserved == 0)
+		return error_set(e, -EINVAL, "status.reservedFor: claim %s/%s is reserved for no pod", o->ref.namespace_, o->ref.name);
+	if (o->n_reserved > 1)
+		return error_set(e, -EINVAL, "status.reservedFor: only one pod per claim is supported, got %zu", o->n_reserved);
+	if (!o->reserved_for_pod)
+		return error_set(e, -EINVAL, "status.reservedFor: only pods are supported");
+	return 0;
+}
+
+static int prepare_check_device(struct core *c, const struct claim_result *result, struct device **ret, struct error *e)
+{
+	if (!str_equal(result->pool, c->node))
+		return error_set(e, -EINVAL, "device %s: pool \"%s\" is not this node's (\"%s\")", result->device, result->pool, c->node);
+	struct device *d = inventory_find(c, result->device);
+	if (!d || !d->present)
+		return error_set(e, -ENODEV, "device %s: there is no such device on node %s", result->device, c->node);
+	if (result->admin_access) {
+		*ret = NULL;
+		return 0;
+	}
+	if (d->owner)
+		return error_set(e, -EBUSY, "device %s: held by claim %s/%s (uid %s)", result->device,
+		                 d->owner->claim->record.ref.namespace_, d->owner->claim->record.ref.name, d->owner->claim->record.ref.uid);
+	if (!d->facts.ifindex)
+		return error_set(e, -ENODEV, "device %s: it has no network interface in the host's namespace", result->device);
+	if (d->uplink)
+		return error_set(e, -EPERM, "device %s (%s): carries the node's default route, or stands under it", result->device,
+		                 d->facts.ifname);
+	*ret = d;
+	return 0;
+}
+
+static int prepare_device(struct core *c, struct claim *claim, size_t i, const struct claim_object *o, struct error *e)
+{
+	const struct claim_result *result = &o->results[i];
+	struct attachment *a = &claim->attachments[i];
+	struct attachment_record *r = a->record;
+	STR_COPY(r->request, result->request);
+	STR_COPY(r->pool, result->pool);
+	STR_COPY(r->share_id, result->share_id);
+	STR_COPY(r->device, result->device);
+	r->admin_access = result->admin_access;
+	struct device *d;
+	int rc = prepare_check_device(c, result, &d, e);
+	if (rc < 0 || !d)
+		return rc;
+	rc = claim_object_config(o, result, &a->config, e);
+	if (rc == 0)
+		rc = network_config_check_supported(&a->config, e);
+	if (rc < 0)
+		return error_prefix(e, "device %s: ", result->device);
+	a->device = d;
+	d->owner = a;
+	a->place = PLACE_HOST;
+	r->state = d->state;
+	return 0;
+}
+
+/* An empty config name means the host's, so names can be compared only when the plans are there. */
+static int prepare_check_names(const struct core *c, const struct claim *claim, struct error *e)
+{
+	for (size_t i = 0; i < claim->record.n; i++) {
+		const struct attach_plan *mine = claim->record.devices[i].plan;
+		for (size_t k = 0; mine && k < c->n_claims; k++) {
+			const struct claim *other = c->claims[k];
+			if (!str_equal(other->record.pod.uid, claim->record.pod.uid) || (other != claim && other->phase < CLAIM_STORING))
+				continue;
+			for (size_t j = 0; j < other->record.n; j++) {
+				const struct attach_plan *theirs = other->record.devices[j].plan;
+				if (!theirs || theirs == mine || !str_equal(mine->pod.ifname, theirs->pod.ifname))
+					continue;
+				return error_set(
+				    e, -EEXIST,
+				    "interface.name: \"%s\" is wanted by device %s and by device %s of claim %s in the same pod",
+				    mine->pod.ifname, claim->record.devices[i].device, other->record.devices[j].device,
+				    other->record.ref.name);
+			}
+		}
+	}
+	return 0;
+}
+
+static void prepare_store(struct core *c, struct claim *claim)
+{
+	struct error e = {0};
+	for (size_t i = 0; i < claim->record.n; i++) {
+		struct attachment *a = &claim->attachments[i];
+		if (!a->device)
+			continue;
+		if (attach_plan_new(&a->device->facts, a->host, &a->config, &a->record->plan, &e) < 0) {
+			error_prefix(&e, "device %s: ", a->record->device);
+			prepare_fail(c, claim, e.text);
+			return;
+		}
+		/* What the record says is what will be true once it is on disk. */
+		a->record->state = DEVICE_PREPARED;
+	}
+	if (prepare_check_names(c, claim, &e) < 0) {
+		prepare_fail(c, claim, e.text);
+		return;
+	}
+	claim->phase = CLAIM_STORING;
+	claim_changed(claim);
+	struct effect *f = effect_add(c, EFFECT_STORE, true);
+	f->store = &claim->record;
+	claim->store_op = f->op;
+	claim->storing = claim->version;
+}
+
+static void prepare_snapshot(struct core *c, struct claim *claim)
+{
+	bool waiting = false;
+	claim->phase = CLAIM_SNAPSHOT;
+	for (size_t i = 0; i < claim->record.n; i++) {
+		struct attachment *a = &claim->attachments[i];
+		if (!a->device)
+			continue;
+		struct effect *f = effect_add(c, EFFECT_SNAPSHOT, true);
+		STR_COPY(f->snapshot.device, a->record->device);
+		STR_COPY(f->snapshot.ifname, a->device->facts.ifname);
+		f->snapshot.ifindex = a->device->facts.ifindex;
+		a->op = f->op;
+		a->op_type = EFFECT_SNAPSHOT;
+		waiting = true;
+	}
+	if (!waiting)
+		prepare_store(c, claim);
+}
+
+static int prepare_claim(struct core *c, struct claim *claim, const struct claim_object *o, struct error *e)
+{
+	if (!str_equal(o->ref.uid, claim->record.ref.uid))
+		return error_set(e, -ESTALE, "claim %s/%s was replaced: its uid is %s, the kubelet asked for %s", o->ref.namespace_,
+		                 o->ref.name, o->ref.uid, claim->record.ref.uid);
+	int rc = prepare_check_reservation(o, e);
+	if (rc < 0)
+		return rc;
+	if (o->n_results > CLAIM_DEVICES_MAX)
+		return error_set(e, -E2BIG, "status.allocation.devices.results: %zu entries, at most %d are allowed", o->n_results,
+		                 CLAIM_DEVICES_MAX);
+	claim->record.pod = o->pod;
+	claim_release_devices(c, claim);
+	claim_set_devices(claim, o->n_results);
+	/* All faults at once: the person reading them edits one manifest. */
+	for (size_t i = 0; i < o->n_results; i++) {
+		struct error one = {0};
+		if (prepare_device(c, claim, i, o, &one) < 0)
+			error_append(e, one.code, "%s", one.text);
+	}
+	return e->code;
+}
+
+void prepare_claim_read(struct core *c, const struct event *ev)
+{
+	struct claim *claim = NULL;
+	for (size_t i = 0; i < c->n_claims && !claim; i++)
+		if (c->claims[i]->phase == CLAIM_READING && c->claims[i]->read_op == ev->claim_read.op)
+			claim = c->claims[i];
+	struct error e = {0};
+	if (claim && claim->unprepare) {
+		error_set(&e, -ECANCELED, "claim was unprepared while it was being prepared");
+	} else if (claim && ev->claim_read.result < 0) {
+		error_set(&e, ev->claim_read.result, "cannot read claim %s/%s: %s", claim->record.ref.namespace_, claim->record.ref.name,
+		          ev->claim_read.error ? ev->claim_read.error : "no reason given");
+	} else if (claim) {
+		prepare_claim(c, claim, ev->claim_read.object, &e);
+	}
+	if (ev->claim_read.object)
+		claim_object_free(ev->claim_read.object);
+	if (!claim)
+		return;
+	claim->read_op = 0;
+	if (e.code < 0)
+		prepare_fail(c, claim, e.text);
+	else
+		prepare_snapshot(c, claim);
+}
+
+bool prepare_done(struct core *c, struct claim *claim, struct attachment *a, const struct event *ev)
+{
+	if (claim->phase != CLAIM_SNAPSHOT || a->op_type != EFFECT_SNAPSHOT)
+		return false;
+	a->op = 0;
+	if (ev->done.result < 0) {
+		str_cut(a->error, sizeof(a->error), ev->done.error ? ev->done.error : "unknown reason");
+	} else if (ev->done.host) {
+		a->host = core_alloc(1, sizeof(*a->host));
+		*a->host = *ev->done.host;
+		*ev->done.host = (struct host_state){0};
+	}
+	for (size_t i = 0; i < claim->record.n; i++)
+		if (claim->attachments[i].op)
+			return true;
+	struct error e = {0};
+	if (claim->unprepare)
+		error_set(&e, -ECANCELED, "claim was unprepared while it was being prepared");
+	for (size_t i = 0; i < claim->record.n; i++)
+		if (claim->attachments[i].error[0])
+			error_append(&e, -EIO, "device %s: cannot read its state: %s", claim->record.devices[i].device,
+			             claim->attachments[i].error);
+	if (e.code < 0)
+		prepare_fail(c, claim, e.text);
+	else
+		prepare_store(c, claim);
+	return true;
+}
+
+void prepare_stored(struct core *c, struct claim *claim, int result, const char *error)
+{
+	if (result < 0 || claim->unprepare) {
+		char *text = result < 0 ? core_text("cannot keep the record of claim %s/%s: %s", claim->record.ref.namespace_,
+		                                    claim->record.ref.name, error ? error : "unknown reason")
+		                        : core_text("claim was unprepared while it was being prepared");
+		prepare_fail(c, claim, text);
+		free(text);
+		return;
+	}
+	claim->stored = claim->storing;
+	claim->phase = CLAIM_READY;
+	claim->status_gone = false;
+	for (size_t i = 0; i < claim->record.n; i++) {
+		struct attachment *a = &claim->attachments[i];
+		if (!a->device)
+			continue;
+		device_apply(c, a->device, DEVICE_EVENT_PREPARED, a, 0, 0, NULL);
+		if (!a->device->present)
+			a->place = PLACE_UNKNOWN; /* it left while we were reading */
+		host_state_free(a->host);
+		free(a->host);
+		a->host = NULL;
+	}
+}
+
+void unprepare_request(struct core *c, const struct event *e)
+{
+	struct waiter *w = waiter_add(c, WAIT_UNPREPARE, e->request.call, e->request.deadline);
+	w->claims = core_alloc(e->request.n, sizeof(*w->claims));
+	w->n = e->request.n;
+	for (size_t i = 0; i < w->n; i++) {
+		w->claims[i].ref = e->request.claims[i];
+		struct claim *claim = claim_find(c, w->claims[i].ref.uid);
+		if (!claim || claim->phase >= CLAIM_UNPREPARED)
+			continue;
+		claim->unprepare = true;
+		claim_set_wish(c, claim, false, NULL);
+		claim_hurry(c, claim);
+	}
+}

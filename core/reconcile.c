@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From place to wish, one step at a time. claim_reconcile() looks only at what is, never at how it came to be, so it is right after any
+ * event, any failure and any restart. */
+#include <stdio.h>
+
+#include "core/core_internal.h"
+
+static bool due(const struct core *c, uint64_t at)
+{
+	return at == NEVER || at <= c->now;
+}
+
+/* ---- the CDI spec file: the door through which containers get in (promise 2) --------------------------------------------------------- */
+
+static enum token token_wanted(const struct core *c, const struct claim *claim)
+{
+	if (claim->phase != CLAIM_READY || !claim->record.wants_pod || !claim_has_movable(claim))
+		return TOKEN_NONE;
+	if (claim_is_attached(claim))
+		return TOKEN_FINAL;
+	/* The runtime resolves CDI ids before it calls the CreateContainer hook: while the hook is there to hold the container back, let it
+	 * come that far. */
+	const struct pin *p = pin_find(c, claim->record.sandbox.id);
+	if (c->runtime_up && c->can_gate && !c->options.synchronous_hooks && p && p->state == PIN_HELD)
+		return TOKEN_PENDING;
+	return TOKEN_NONE;
+}
+
+static void token_reconcile(struct core *c, struct claim *claim)
+{
+	enum token wanted = token_wanted(c, claim);
+	if (claim->token_op || claim->token == (int)wanted || !due(c, claim->token_retry.at))
+		return;
+	struct effect *f = effect_add(c, EFFECT_TOKEN, true);
+	f->token.claim = claim->record.ref;
+	f->token.token = wanted;
+	f->token.sandbox_pid = claim->record.sandbox.pid;
+	claim->token_op = f->op;
+	claim->token_next = wanted;
+	claim->token_retry.at = NEVER;
+}
+
+/* ---- the record on disk ---------------------------------------------------------------------------------------------------------------
+ */
+
+static void store_reconcile(struct core *c, struct claim *claim)
+{
+	if (claim->phase != CLAIM_READY && claim->phase != CLAIM_UNPREPARED)
+		return;
+	if (claim->store_op || claim->stored == claim->version || !due(c, claim->store_retry.at))
+		return;
+	struct effect *f = effect_add(c, EFFECT_STORE, true);
+	f->store = &claim->record;
+	claim->store_op = f->op;
+	claim->storing = claim->version;
+	claim->store_retry.at = NEVER;
+}
+
+static void store_done(struct core *c, struct claim *claim, const struct event *e)
+{
+	claim->store_op = 0;
+	if (claim->phase == CLAIM_STORING) {
+		prepare_stored(c, claim, e->done.result, e->done.error);
+		return;
+	}
+	if (e->done.result < 0) {
+		str_cut(claim->store_error, sizeof(claim->store_error), e->done.error ? e->done.error : "unknown reason");
+		retry_failed(c, &claim->store_retry);
+		return;
+	}
+	claim->stored = claim->storing;
+	claim->store_retry = (struct retry){.at = NEVER};
+	claim->store_error[0] = 0;
+}
+
+/* ---- status.devices -------------------------------------------------------------------------------------------------------------------
+ */
+
+static void status_fill(const struct attachment *a, struct device_status *s)
+{
+	s->pool = a->record->pool;
+	s->device = a->record->device;
+	s->share_id = a->record->share_id;
+	s->message = a->error;
+	s->ready = a->record->state == DEVICE_ATTACHED && a->place == PLACE_POD && !a->error[0];
+	if (s->ready) {
+		s->reason = "NetworkDeviceReady";
+		s->pod = &a->record->pod;
+	} else if (a->error[0]) {
+		s->reason = a->record->state == DEVICE_ATTACHED ? "DetachFailed" : "AttachFailed";
+	} else {
+		s->reason = a->record->state == DEVICE_RELEASED ? "Released" : "NotAttached";
+	}
+}
+
+/* Nothing was told and nothing of note happened: then nothing is told. */
+static bool status_worth(const struct claim *claim)
+{
+	if (claim->status_told || claim_failing(claim))
+		return true;
+	for (size_t i = 0; i < claim->record.n; i++)
+		if (claim->record.devices[i].state == DEVICE_ATTACHED)
+			return true;
+	return false;
+}
+
+static void status_reconcile(struct core *c, struct claim *claim)
+{
+	if (claim->phase != CLAIM_READY && claim->phase != CLAIM_UNPREPARED)
+		return;
+	if (!claim->status_dirty || claim->status_op || !due(c, claim->status_retry.at))
+		return;
+	if (claim->status_gone || !status_worth(claim)) {
+		claim->status_dirty = false;
+		return;
+	}
+	/* A picture taken while devices are on their way is out of date when it arrives. */
+	for (size_t i = 0; i < claim->record.n; i++)
+		if (claim->attachments[i].op)
+			return;
+	struct effect *f = effect_add(c, EFFECT_STATUS, true);
+	f->status.claim = claim->record.ref;
+	f->status.devices = core_alloc(claim->record.n, sizeof(*f->status.devices));
+	for (size_t i = 0; i < claim->record.n; i++)
+		if (!claim->record.devices[i].admin_access)
+			status_fill(&claim->attachments[i], &f->status.devices[f->status.n++]);
+	claim->status_op = f->op;
+	claim->status_dirty = false;
+	claim->status_told = true; /* even an attempt that failed may have arrived */
+	claim->status_retry.at = NEVER;
+}
+
+static void status_done(struct core *c, struct claim *claim, const struct event *e)
+{
+	claim->status_op = 0;
+	if (e->done.result == -ENOENT || e->done.result == -ESTALE) {
+		claim->status_gone = true; /* the claim, or its allocation, and our entries with it */
+	} else if (e->done.result < 0) {
+		claim->status_dirty = true;
+		retry_failed(c, &claim->status_retry);
+		return;
+	}
+	claim->status_retry = (struct retry){.at = NEVER};
+}
+
+/* ---- moves ----------------------------------------------------------------------------------------------------------------------------
+ */
+
+static void move_start(struct core *c, struct attachment *a, enum effect_type type, const char *sandbox)
+{
+	struct effect *f = effect_add(c, type, true);
+	f->move.plan = attach_plan_ref(a->record->plan);
+	STR_COPY(f->move.sandbox, sandbox);
+	f->move.claim = a->claim->record.ref;
+	a->op = f->op;
+	a->op_type = type;
+	a->started = c->now;
+	a->retry_at = NEVER;
+}
+
+static void move_fail(struct core *c, struct attachment *a, const char *text)
+{
+	str_cut(a->error, sizeof(a->error), text && *text ? text : "unknown reason");
+	a->retry_at = retry_after(c, ++a->failures);
+	a->claim->status_dirty = true;
+}
+
+static const char *held(const struct core *c, const char *sandbox)
+{
+	const struct pin *p = pin_find(c, sandbox);
+	return p && p->state == PIN_HELD ? p->id : "";
+}
+
+static bool opening(const struct core *c, const char *sandbox)
+{
+	const struct pin *p = pin_find(c, sandbox);
+	return p && p->state == PIN_OPENING;
+}
+
+static void attach_try(struct core *c, struct attachment *a)
+{
+	struct claim *claim = a->claim;
+	const struct pin *p = pin_find(c, claim->record.sandbox.id);
+	if (p && p->state == PIN_OPENING)
+		return;
+	if (!p || p->state == PIN_FAILED) {
+		char text[ERROR_KEPT];
+		(void)snprintf(text, sizeof(text), "the pod's network namespace %.120s cannot be opened: %.200s",
+		               claim->record.sandbox.netns, p ? p->error : "it is not held");
+		move_fail(c, a, text);
+		return;
+	}
+	/* The device may have become an uplink since Prepare: promise 7 goes before promise 2. */
+	if (a->device->uplink && a->place == PLACE_HOST) {
+		move_fail(c, a, "the device carries the node's default route now, or stands under it");
+		return;
+	}
+	/* The record must say where the device is going before it goes (promise 5). */
+	if (claim->stored < claim->intent) {
+		if (claim->store_error[0])
+			move_fail(c, a, claim->store_error);
+		return;
+	}
+	STR_COPY(a->where, p->id);
+	move_start(c, a, EFFECT_ATTACH, p->id);
+}
+
+static void attachment_gone(struct core *c, struct attachment *a)
+{
+	if (a->record->state == DEVICE_ATTACHED) {
+		device_apply(c, a->device, DEVICE_EVENT_RELEASED, a, 0, 0, "it does not exist any more");
+		claim_changed(a->claim);
+		a->claim->status_dirty = true;
+	}
+	a->where[0] = 0;
+	a->restore = false;
+	if (a->claim->record.wants_pod && !a->error[0]) {
+		str_cut(a->error, sizeof(a->error), "the device does not exist any more");
+		a->claim->status_dirty = true;
+	}
+}
+
+static void attachment_reconcile(struct core *c, struct attachment *a)
+{
+	const struct claim *claim = a->claim;
+	if (a->record->admin_access || a->op || !due(c, a->retry_at) || !c->inventory_known || opening(c, a->where))
+		return;
+	if (a->place == PLACE_UNKNOWN) {
+		move_start(c, a, EFFECT_PROBE, held(c, a->where));
+		return;
+	}
+	if (a->place == PLACE_GONE) {
+		attachment_gone(c, a);
+		return;
+	}
+	bool there = a->place == PLACE_POD && str_equal(a->where, claim->record.sandbox.id);
+	if (claim->record.wants_pod && there && a->record->state == DEVICE_ATTACHED)
+		return;
+	if (claim->record.wants_pod && (there || (a->place == PLACE_HOST && !a->restore && a->record->state != DEVICE_ATTACHED))) {
+		attach_try(c, a);
+		return;
+	}
+	if (a->place == PLACE_HOST && !a->restore && a->record->state != DEVICE_ATTACHED)
+		return;
+	/* On its way home, or to another sandbox by way of home. First shut the door. */
+	if (claim->token == TOKEN_FINAL || claim->token == TOKEN_UNSURE)
+		return;
+	move_start(c, a, EFFECT_DETACH, a->place == PLACE_POD ? held(c, a->where) : "");
+}
+
+static void attached(struct core *c, struct attachment *a, const struct event *e)
+{
+	a->record->pod = *e->done.pod;
+	a->error[0] = 0;
+	a->failures = 0;
+	a->restore = false;
+	device_apply(c, a->device, DEVICE_EVENT_ATTACHED, a, e->done.duration_ms, 0, NULL);
+	claim_changed(a->claim);
+}
+
+static void released(struct core *c, struct attachment *a, const struct event *e)
+{
+	a->error[0] = 0;
+	a->failures = 0;
+	a->restore = false;
+	a->where[0] = 0;
+	a->record->pod = (struct pod_state){0};
+	if (e->done.place == PLACE_HOST && !a->device->present) {
+		/* The monitor tells it in a moment; the next claim may be faster. */
+		a->device->present = true;
+		a->device->facts = a->record->plan->facts;
+	}
+	const char *message = e->done.place == PLACE_GONE ? "it does not exist any more" : e->done.differences;
+	device_apply(c, a->device, DEVICE_EVENT_RELEASED, a, e->done.duration_ms, 0, message);
+	if (e->done.place == PLACE_HOST && message && *message)
+		effect_event(c, SUBJECT_CLAIM, a->claim, "NetworkDeviceNotRestored", message);
+	claim_changed(a->claim);
+}
+
+static void move_failed(struct core *c, struct attachment *a, const struct event *e)
+{
+	bool attach = a->op_type == EFFECT_ATTACH;
+	const char *text = e->done.error && *e->done.error ? e->done.error : "unknown reason";
+	move_fail(c, a, text);
+	if (a->op_type == EFFECT_PROBE)
+		return;
+	/* Mid-way: what is on the host may not be as it was. */
+	a->restore = a->place != PLACE_POD && (!attach || a->place != PLACE_HOST);
+	/* A device whose undo did not succeed is still attached as far as promise 3 goes: it must be brought home, not forgotten. */
+	if (a->record->state != DEVICE_ATTACHED || !attach)
+		device_apply(c, a->device, attach ? DEVICE_EVENT_ATTACH_FAILED : DEVICE_EVENT_RELEASE_FAILED, a, e->done.duration_ms,
+		             e->done.result, text);
+	if (a->failures == 1)
+		effect_event(c, SUBJECT_POD, a->claim, attach ? "NetworkDeviceAttachFailed" : "NetworkDeviceDetachFailed", text);
+}
+
+void move_done(struct core *c, struct attachment *a, const struct event *e)
+{
+	a->op = 0;
+	a->place = e->done.place;
+	a->claim->status_dirty = true;
+	c->publish_dirty = true;
+	bool incomplete = a->op_type == EFFECT_ATTACH && (a->place != PLACE_POD || !e->done.pod);
+	if (e->done.result < 0 || incomplete) {
+		move_failed(c, a, e);
+	} else if (a->op_type == EFFECT_ATTACH) {
+		attached(c, a, e);
+	} else if (a->op_type == EFFECT_DETACH) {
+		released(c, a, e);
+	} else if (a->op_type == EFFECT_PROBE) {
+		a->error[0] = 0;
+		a->failures = 0;
+		if (a->place == PLACE_POD && e->done.pod)
+			a->record->pod = *e->done.pod;
+	}
+}
+
+/* ---- the claim as a whole ---------------------------------------------------------------------------------------------------------------
+ */
+
+static void claim_finish_unprepare(struct core *c, struct claim *claim)
+{
+	if (!claim->unprepare || claim->phase != CLAIM_READY || !claim_is_home(claim) || claim->token != TOKEN_NONE || claim->token_op)
+		return;
+	for (size_t i = 0; i < claim->record.n; i++) {
+		struct attachment *a = &claim->attachments[i];
+		if (a->device)
+			device_apply(c, a->device, DEVICE_EVENT_UNPREPARED, a, 0, 0, NULL);
+	}
+	claim_release_devices(c, claim);
+	claim->phase = CLAIM_UNPREPARED;
+	claim->record.unprepared = true;
+	claim_changed(claim);
+	claim->status_dirty = true;
+}
+
+static void claim_finish_forget(struct core *c, struct claim *claim)
+{
+	if (claim->phase != CLAIM_UNPREPARED || claim->store_op || claim->status_op)
+		return;
+	/* Still something to tell, and the record of that debt can be kept: wait. A disk that takes no more writes still removes files, and
+	 * the kubelet's answer must not hang on it. */
+	if (claim->status_dirty && !claim->store_error[0])
+		return;
+	struct effect *f = effect_add(c, EFFECT_FORGET, true);
+	f->forget = claim->record.ref;
+	claim->forget_op = f->op;
+	claim->phase = CLAIM_FORGETTING;
+}
+
+void claim_reconcile(struct core *c, struct claim *claim)
+{
+	if (claim->phase < CLAIM_READY)
+		return;
+	if (claim->phase == CLAIM_READY) {
+		token_reconcile(c, claim);
+		for (size_t i = 0; i < claim->record.n; i++)
+			attachment_reconcile(c, &claim->attachments[i]);
+		claim_finish_unprepare(c, claim);
+	}
+	status_reconcile(c, claim);
+	claim_finish_forget(c, claim);
+	store_reconcile(c, claim);
+}
+
+static void token_done(struct core *c, struct claim *claim, const struct event *e)
+{
+	claim->token_op = 0;
+	if (e->done.result < 0) {
+		claim->token = TOKEN_UNSURE;
+		retry_failed(c, &claim->token_retry);
+		return;
+	}
+	claim->token = claim->token_next;
+	claim->token_retry = (struct retry){.at = NEVER};
+}
+
+static void forget_done(struct core *c, struct claim *claim, const struct event *e)
+{
+	claim->forget_op = 0;
+	if (e->done.result < 0 && e->done.result != -ENOENT) {
+		claim->phase = CLAIM_UNPREPARED;
+		str_cut(claim->store_error, sizeof(claim->store_error), e->done.error ? e->done.error : "unknown reason");
+		retry_failed(c, &claim->store_retry);
+		return;
+	}
+	claim_remove(c, claim);
+}
+
+bool claim_done(struct core *c, const struct event *e)
+{
+	uint64_t op = e->done.op;
+	for (size_t i = 0; op && i < c->n_claims; i++) {
+		struct claim *claim = c->claims[i];
+		if (claim->store_op == op)
+			store_done(c, claim, e);
+		else if (claim->forget_op == op)
+			forget_done(c, claim, e);
+		else if (claim->token_op == op)
+			token_done(c, claim, e);
+		else if (claim->status_op == op)
+			status_done(c, claim, e);
+		else
+			continue;
+		return true;
+	}
+	return false;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* After a start: the records say what was wanted and what had been done at the latest; the kernel is asked where the devices really are. */
+#include "core/core_internal.h"
+
+static void recover_attachment(struct core *c, struct claim *claim, struct attachment *a)
+{
+	struct attachment_record *r = a->record;
+	if (r->admin_access || !r->plan)
+		return;
+	struct device *d = inventory_get(c, &r->plan->facts);
+	if (d->owner) {
+		/* Two records name one device: the other one was read first and may have moved it. This one holds nothing. */
+		attach_plan_unref(r->plan);
+		r->plan = NULL;
+		r->admin_access = true;
+		return;
+	}
+	a->device = d;
+	d->owner = a;
+	d->state = r->state;
+	a->place = PLACE_UNKNOWN;
+	/* The record named the sandbox before the device went there: from then on it may be there, or half way. */
+	if (*claim->record.sandbox.id) {
+		STR_COPY(a->where, claim->record.sandbox.id);
+		a->restore = r->state != DEVICE_RELEASED || claim->record.wants_pod;
+	}
+	effect_transition(c, a, d, r->state, r->state, "recovered", 0, 0, NULL);
+}
+
+void recover_record(struct core *c, struct claim_record *record)
+{
+	if (claim_find(c, record->ref.uid)) {
+		claim_record_free(record);
+		return;
+	}
+	struct claim *claim = claim_new(c, &record->ref);
+	struct attachment_record *devices = record->devices;
+	size_t n = record->n;
+	claim_set_devices(claim, n);
+	for (size_t i = 0; i < n; i++)
+		claim->record.devices[i] = devices[i];
+	struct attachment_record *mine = claim->record.devices;
+	claim->record = *record;
+	claim->record.devices = mine;
+	free(devices);
+	*record = (struct claim_record){0};
+
+	claim->phase = claim->record.unprepared ? CLAIM_UNPREPARED : CLAIM_READY;
+	claim->version = claim->stored = claim->intent = 1;
+	claim->status_dirty = claim->status_told = true; /* an earlier run may have told anything */
+	for (size_t i = 0; i < n; i++)
+		recover_attachment(c, claim, &claim->attachments[i]);
+}
+
+void recover_end(struct core *c)
+{
+	for (size_t i = 0; i < c->n_claims; i++) {
+		const struct claim_record *r = &c->claims[i]->record;
+		if (c->claims[i]->phase == CLAIM_READY && *r->sandbox.id && *r->sandbox.netns)
+			pin_request(c, &r->sandbox, r->netns_inode);
+	}
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sandboxes: the runtime's hooks, its list after a reconnect, and the network namespaces held while a device is in one.
+ *
+ * Hooks are matched by sandbox id, never by pod alone: the runtime stops old sandboxes of a pod that already lives in a new one, and the
+ * stop of the old must not touch the new (dranet-behaviour §13 #4). */
+#include "core/core_internal.h"
+
+struct pin *pin_find(const struct core *c, const char *id)
+{
+	for (size_t i = 0; *id && i < c->n_pins; i++)
+		if (str_equal(c->pins[i]->id, id))
+			return c->pins[i];
+	return NULL;
+}
+
+void pin_request(struct core *c, const struct sandbox *s, uint64_t expected_inode)
+{
+	struct pin *p = pin_find(c, s->id);
+	if (p && p->state != PIN_FAILED)
+		return;
+	if (!p) {
+		p = core_alloc(1, sizeof(*p));
+		STR_COPY(p->id, s->id);
+		LIST_ADD(c->pins, c->n_pins, p);
+	}
+	p->state = PIN_OPENING;
+	p->expected = expected_inode;
+	struct effect *f = effect_add(c, EFFECT_PIN, true);
+	f->pin = *s;
+	p->op = f->op;
+}
+
+bool pin_done(struct core *c, const struct event *e)
+{
+	for (size_t i = 0; i < c->n_pins; i++) {
+		struct pin *p = c->pins[i];
+		if (p->state != PIN_OPENING || p->op != e->done.op)
+			continue;
+		p->inode = e->done.netns_inode;
+		if (e->done.result < 0) {
+			p->state = PIN_FAILED;
+			str_cut(p->error, sizeof(p->error), e->done.error ? e->done.error : "unknown reason");
+			return true;
+		}
+		p->state = PIN_HELD;
+		if (p->expected && p->expected != p->inode) {
+			p->state = PIN_FAILED;
+			str_cut(p->error, sizeof(p->error), "another network namespace has taken the place of the pod's");
+			STR_COPY(effect_add(c, EFFECT_UNPIN, false)->unpin, p->id);
+			return true;
+		}
+		for (size_t k = 0; k < c->n_claims; k++) {
+			struct claim_record *r = &c->claims[k]->record;
+			if (str_equal(r->sandbox.id, p->id) && r->netns_inode != p->inode) {
+				r->netns_inode = p->inode;
+				claim_changed(c->claims[k]);
+			}
+		}
+		return true;
+	}
+	return false;
+}
+
+static bool pin_used(const struct core *c, const struct pin *p)
+{
+	if (p->state == PIN_OPENING)
+		return true;
+	for (size_t i = 0; i < c->n_claims; i++) {
+		const struct claim *claim = c->claims[i];
+		if (claim->record.wants_pod && str_equal(claim->record.sandbox.id, p->id))
+			return true;
+		for (size_t k = 0; k < claim->record.n; k++) {
+			const struct attachment *a = &claim->attachments[k];
+			if (str_equal(a->where, p->id) && (a->op || a->place == PLACE_POD || a->place == PLACE_UNKNOWN))
+				return true;
+		}
+	}
+	return false;
+}
+
+void pins_drop_unused(struct core *c)
+{
+	for (size_t i = 0; i < c->n_pins;) {
+		struct pin *p = c->pins[i];
+		if (pin_used(c, p)) {
+			i++;
+			continue;
+		}
+		if (p->state == PIN_HELD)
+			STR_COPY(effect_add(c, EFFECT_UNPIN, false)->unpin, p->id);
+		LIST_REMOVE(c->pins, c->n_pins, i);
+		free(p);
+	}
+}
+
+static bool claim_of_pod(const struct claim *claim, const char *pod_uid)
+{
+	return claim->phase <= CLAIM_READY && !claim->unprepare && *pod_uid && str_equal(claim->record.pod.uid, pod_uid);
+}
+
+static bool overlapped(const struct core *c)
+{
+	return c->can_gate && !c->options.synchronous_hooks;
+}
+
+/* The devices of the pod's claims belong into this sandbox from now on. */
+static int sandbox_adopt(struct core *c, const struct sandbox *s, struct error *e)
+{
+	for (size_t i = 0; i < c->n_claims; i++) {
+		struct claim *claim = c->claims[i];
+		if (!claim_of_pod(claim, s->pod.uid) || !claim_has_movable(claim))
+			continue;
+		if (claim->phase < CLAIM_READY)
+			return error_set(e, -EAGAIN, "claim %s/%s is not prepared yet", claim->record.ref.namespace_,
+			                 claim->record.ref.name);
+		if (!*s->netns)
+			return error_set(e, -EINVAL,
+			                 "pod %s/%s uses the host's network, or the runtime named no network namespace: its claim %s "
+			                 "cannot get its devices",
+			                 s->pod.namespace_, s->pod.name, claim->record.ref.name);
+		claim_set_wish(c, claim, true, s);
+		claim_hurry(c, claim);
+		pin_request(c, s, 0);
+	}
+	return 0;
+}
+
+static void sandbox_run(struct core *c, const struct event *e, enum waiter_kind kind)
+{
+	const struct sandbox *s = e->hook.sandbox;
+	struct error error = {0};
+	if (sandbox_adopt(c, s, &error) < 0) {
+		hook_reply(c, e->hook.call, error.text);
+		return;
+	}
+	if (kind == WAIT_RUN && !overlapped(c))
+		kind = WAIT_CREATE; /* answer when the devices are there */
+	struct waiter *w = waiter_add(c, kind, e->hook.call, e->hook.deadline);
+	STR_COPY(w->pod_uid, s->pod.uid);
+	STR_COPY(w->sandbox, s->id);
+}
+
+static void sandbox_stop(struct core *c, const struct event *e)
+{
+	const struct sandbox *s = e->hook.sandbox;
+	for (size_t i = 0; i < c->n_claims; i++)
+		if (c->claims[i]->phase == CLAIM_READY && str_equal(c->claims[i]->record.sandbox.id, s->id))
+			claim_set_wish(c, c->claims[i], false, NULL);
+	/* The namespace is pinned and cannot die before the worker has brought the devices home. */
+	if (!c->options.synchronous_hooks) {
+		hook_reply(c, e->hook.call, NULL);
+		return;
+	}
+	struct waiter *w = waiter_add(c, WAIT_STOP, e->hook.call, e->hook.deadline);
+	STR_COPY(w->sandbox, s->id);
+}
+
+static const struct sandbox *sandbox_listed(const struct event *e, const char *id)
+{
+	for (size_t i = 0; *id && i < e->synchronize.n; i++)
+		if (str_equal(e->synchronize.sandboxes[i].id, id))
+			return &e->synchronize.sandboxes[i];
+	return NULL;
+}
+
+/* After a reconnect: hooks may have been missed. A claim whose sandbox is gone wants home; a pod that runs without its devices gets them
+ * now. A prepared claim without a pod in the list is kept: its sandbox may be about to be made (protocols §7.9, prune race). */
+static void sandbox_synchronize(struct core *c, const struct event *e)
+{
+	for (size_t i = 0; i < c->n_claims; i++) {
+		struct claim *claim = c->claims[i];
+		if (claim->phase != CLAIM_READY || claim->unprepare)
+			continue;
+		if (sandbox_listed(e, claim->record.sandbox.id))
+			continue;
+		if (claim->record.wants_pod)
+			claim_set_wish(c, claim, false, NULL);
+		for (size_t k = 0; k < e->synchronize.n; k++) {
+			const struct sandbox *s = &e->synchronize.sandboxes[k];
+			if (str_equal(s->pod.uid, claim->record.pod.uid) && *s->netns && claim_has_movable(claim)) {
+				claim_set_wish(c, claim, true, s);
+				pin_request(c, s, 0);
+			}
+		}
+	}
+}
+
+void sandbox_event(struct core *c, const struct event *e)
+{
+	switch (e->type) {
+	case EVENT_RUNTIME_UP:
+		c->runtime_up = true;
+		c->can_gate = e->runtime.can_gate;
+		break;
+	case EVENT_RUNTIME_DOWN:
+		c->runtime_up = false;
+		waiters_drop_hooks(c);
+		break;
+	case EVENT_RUN_SANDBOX:
+		sandbox_run(c, e, WAIT_RUN);
+		break;
+	case EVENT_CREATE_CONTAINER:
+		sandbox_run(c, e, WAIT_CREATE);
+		break;
+	case EVENT_STOP_SANDBOX:
+	case EVENT_REMOVE_SANDBOX:
+		sandbox_stop(c, e);
+		break;
+	case EVENT_SYNCHRONIZE:
+		sandbox_synchronize(c, e);
+		break;
+	default:
+		break;
+	}
+}
