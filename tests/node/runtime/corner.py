@@ -15,6 +15,7 @@ namespaces, and the keeper removes the cgroups.
 From a shell: corner.py shell -- COMMAND [ARG...]
 """
 import ctypes
+import fcntl
 import json
 import os
 import shlex
@@ -104,6 +105,64 @@ def _cgroup_mounts():
             wanted = [o for o in options.split(",") if o in known or o.startswith("name=")]
             found.append((left.split(" ")[4], kind == "cgroup2", ",".join(wanted)))
     return found
+
+
+def _words(path):
+    with open(path) as f:
+        return set(f.read().split())
+
+
+def _switch(cgroup, sign, controllers):
+    """Turn controllers on or off for the children of a cgroup2 directory, one by
+    one: some may be refused.  Returns those that were switched."""
+    done = set()
+    for controller in sorted(controllers):
+        try:
+            with open(os.path.join(cgroup, "cgroup.subtree_control"), "w") as f:
+                f.write(sign + controller)
+            done.add(controller)
+        except OSError as e:
+            if sign == "+":
+                print(f"corner: no {controller} controller in {cgroup}: {e.strerror}", file=sys.stderr)
+    return done
+
+
+class _Controllers:
+    """Where cgroup2 is all there is, the controllers runc sets must reach the corner
+    through the root cgroup.  What had to be turned on there is turned off at the end,
+    but stays if another corner uses it by then: the kernel refuses.  The lock is held
+    until this corner uses what it found."""
+
+    ROOT, WANTED = "/sys/fs/cgroup", {"cpu", "cpuset", "io", "memory", "pids", "hugetlb"}
+
+    def __init__(self, cgroups):
+        self.top = next((c["top"] for c in cgroups if c["v2"] and c["at"] == self.ROOT), None)
+        self.added = set()
+
+    def __enter__(self):
+        if self.top is not None:
+            self.lock = os.open(self.ROOT, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(self.lock, fcntl.LOCK_EX)
+        return self
+
+    def __exit__(self, *_):
+        if self.top is not None:
+            fcntl.flock(self.lock, fcntl.LOCK_UN)  # PID 1 has the descriptor too
+            os.close(self.lock)
+
+    def root_on(self):
+        if self.top is not None:
+            control = os.path.join(self.ROOT, "cgroup.subtree_control")
+            available = self.WANTED & _words(os.path.join(self.ROOT, "cgroup.controllers"))
+            self.added = _switch(self.ROOT, "+", available - _words(control))
+
+    def corner_on(self):
+        """Once no process is in the corner's top cgroup any more."""
+        if self.top is not None:
+            _switch(self.top, "+", self.WANTED & _words(os.path.join(self.top, "cgroup.controllers")))
+
+    def root_off(self):
+        _switch(self.ROOT, "-", self.added)
 
 
 def _make_cgroups(name):
@@ -215,25 +274,33 @@ def _keep():
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     cgroups = _make_cgroups(f"dranetd-corner-{os.getpid()}")
+    controllers = _Controllers(cgroups)
     status = 1
     try:
         is_ready, ready = os.pipe()
         _unshare(CLONE_NEWPID)
-        init = os.fork()
-        if init == 0:
-            try:
-                os.close(is_ready)
-                _init(cgroups, ready)
-            except BaseException as e:  # nothing above would print it
-                print(f"corner: {e!r}", file=sys.stderr)
-            os._exit(1)
-        os.close(ready)
-        os.close(0)
-        if os.read(is_ready, 16) == b"ready":
+        with controllers:
+            controllers.root_on()
+            init = os.fork()
+            if init == 0:
+                try:
+                    os.close(is_ready)
+                    _init(cgroups, ready)
+                except BaseException as e:  # nothing above would print it
+                    print(f"corner: {e!r}", file=sys.stderr)
+                os._exit(1)
+            os.close(ready)
+            os.close(0)
+            made = os.read(is_ready, 16) == b"ready"
+            if made:
+                controllers.corner_on()
+        if made:
             print(json.dumps({"init": init, "cgroups": [c["leaf"] for c in cgroups]}), flush=True)
         status = os.waitstatus_to_exitcode(os.waitpid(init, 0)[1])
     finally:
-        _remove_cgroups(cgroups)
+        with controllers:
+            _remove_cgroups(cgroups)
+            controllers.root_off()
     sys.exit(status)
 
 
