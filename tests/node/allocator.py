@@ -225,7 +225,8 @@ class Allocator:
             else:
                 alternatives.append([(f"{request['name']}/{sub['name']}", sub)
                                      for sub in request.get("firstAvailable", [])])
-        chosen = self._search(alternatives, devices, self._in_use(), spec.get("constraints", []))
+        chosen = self._search(alternatives, devices, self._in_use(), spec.get("constraints", []),
+                              [])
         if chosen is None:
             raise Unschedulable(f"cannot allocate all claims: {claim['metadata']['name']}"
                                 f" ({len(devices)} devices published)")
@@ -253,10 +254,10 @@ class Allocator:
             allocation["devices"]["config"] = config
         return allocation
 
-    def _search(self, alternatives, devices, used, constraints):
-        """[(request name, request, devices)] for every request, by backtracking; None if none."""
+    def _search(self, alternatives, devices, used, constraints, chosen):
+        """`chosen` extended by (request name, request, devices) for the rest; None if none fits."""
         if not alternatives:
-            return []
+            return chosen
         for name, request in alternatives[0]:
             choices = self._choices(devices, request, self._class(request["deviceClassName"]))
             admin = bool(request.get("adminAccess"))
@@ -266,12 +267,13 @@ class Allocator:
             else:
                 sets = _combinations(free, request.get("count", 1))
             for found in sets:
-                if not _agree(name, found, constraints, {}):
+                longer = chosen + [(name, request, found)]
+                if not _agree(longer, constraints):
                     continue
                 taken = used if admin else used | {device.key for device in found}
-                rest = self._search(alternatives[1:], devices, taken, constraints)
-                if rest is not None and _all_agree([(name, request, found)] + rest, constraints):
-                    return [(name, request, found)] + rest
+                complete = self._search(alternatives[1:], devices, taken, constraints, longer)
+                if complete is not None:
+                    return complete
         return None
 
 
@@ -284,23 +286,18 @@ def _combinations(devices, count, start=0):
             yield [devices[i]] + rest
 
 
-def _agree(name, found, constraints, seen):
-    """Devices of one request against every constraint; `seen` carries the values so far."""
-    for i, constraint in enumerate(constraints):
-        wanted = constraint.get("requests", [])
-        if wanted and name not in wanted and name.split("/")[0] not in wanted:
-            continue
+def _agree(chosen, constraints):
+    """Whether the devices chosen so far keep to every constraint."""
+    for constraint in constraints:
+        wanted, values = constraint.get("requests", []), []
         distinct = constraint.get("distinctAttribute")
-        for device in found:
-            value = device.attribute(distinct or constraint["matchAttribute"])
-            values = seen.setdefault(i, [])
-            if value is None or (distinct and value in values) or \
-                    (not distinct and values and value != values[0]):
-                return False
-            values.append(value)
+        for name, _, found in chosen:
+            if wanted and name not in wanted and name.split("/")[0] not in wanted:
+                continue
+            for device in found:
+                value = device.attribute(distinct or constraint["matchAttribute"])
+                if value is None or (distinct and value in values) or \
+                        (not distinct and values and value != values[0]):
+                    return False
+                values.append(value)
     return True
-
-
-def _all_agree(chosen, constraints):
-    seen = {}
-    return all(_agree(name, found, constraints, seen) for name, _, found in chosen)

@@ -1,9 +1,9 @@
 """The part of CEL that device selectors use.
 
 Values: strings, ints, floats, booleans, lists, and the device's maps. A missing key is an error,
-and an error makes the device not match, except where && or || is already decided by its other side, as
-the language defines. `device.attributes[<domain>]` of an unknown domain is an empty map (the
-scheduler gives every domain one), so the error comes from the attribute's name.
+and an error makes the device not match, except where && or || is already decided by its other
+side, as the language defines. `device.attributes[<domain>]` of an unknown domain is an empty map
+(the scheduler gives every domain one), so the error comes from the attribute's name.
 """
 
 import re

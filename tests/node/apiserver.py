@@ -21,7 +21,6 @@ import threading
 import time
 
 from apiserver_certs import Authority, certificate_user, write_kubeconfig
-from apiserver_faults import Disconnect
 from apiserver_http import Front, make_request
 from apiserver_kinds import ARBITRARY_NODE, DRIVER_RULES, KINDS, User
 from apiserver_rest import Request, Response, Rest, Settings

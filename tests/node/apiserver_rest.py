@@ -311,8 +311,8 @@ class Rest:
         label, name = target.kind.label, target.name
         if meta.get("uid") and meta["uid"] != stored["metadata"]["uid"]:
             raise StatusError(409, f'Operation cannot be fulfilled on {label} "{name}":'
-                              f" Precondition failed: UID in precondition: {meta['uid']}, UID in object meta:"
-                              f" {stored['metadata']['uid']}", details={"name": name})
+                              f" Precondition failed: UID in precondition: {meta['uid']}, UID in object"
+                              f" meta: {stored['metadata']['uid']}", details={"name": name})
         version = meta.get("resourceVersion")
         if version and version != stored["metadata"]["resourceVersion"]:
             raise StatusError(409, f'Operation cannot be fulfilled on {label} "{name}": the object'

@@ -1,9 +1,9 @@
 """Plugin registration and bookkeeping, as the kubelet does it.
 
 A socket that appears in <root>/plugins_registry is dialled, asked with GetInfo (1 s), judged, told
-with NotifyRegistrationStatus (5 s) and left; the DRA connection to its endpoint stays. A socket that
-goes, or is made anew, is de-registered. A driver without a registered and connected plugin for
-`wipe_after` seconds loses its slices on this node.
+with NotifyRegistrationStatus (5 s) and left; the DRA connection to its endpoint stays. A socket
+that goes, or is made anew, is de-registered. A driver without a registered and connected plugin
+for `wipe_after` seconds loses its slices on this node.
 """
 
 import os
