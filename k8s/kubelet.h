@@ -15,6 +15,7 @@ struct kubelet;
 
 struct kubelet_options {
 	const char *driver;
+	const char *node;     /* also the pool's name, for the health stream */
 	const char *root;     /* kubelet's --root-dir, "/var/lib/kubelet" */
 	const char *instance; /* "" = fixed socket names; else part of them (rolling updates) */
 	/* EVENT_PREPARE and EVENT_UNPREPARE; the event's contents are valid during the call. */
@@ -25,7 +26,9 @@ struct kubelet_options {
 	void (*health)(void (*add)(const char *device, void *to), void *to, void *user);
 	void *user;
 };
-/* Makes <root>/plugins/<driver> (0750), listens on the DRA socket, then on the registration socket. */
+/* Makes <root>/plugins/<driver> (0750), listens on the DRA socket, then on the registration socket. <root> and <root>/plugins_registry are
+ * the kubelet's to make: -ENOENT says which is missing. -ENAMETOOLONG when a socket's path passes the 107 bytes of a unix socket. `o` is
+ * copied. */
 int kubelet_start(uv_loop_t *loop, const struct kubelet_options *o, struct kubelet **ret, struct error *e);
 void kubelet_close(struct kubelet *k); /* removes both sockets */
 /* Answers of core, from EFFECT_REPLY_PREPARE and EFFECT_REPLY_UNPREPARE. */

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "k8s/kubelet_health.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "k8s/kubelet.h"
+#include "k8s/kubelet_messages.h"
+
+enum { RESEND_MS = KUBELET_HEALTH_TIMEOUT_S * 1000 / 2 };
+
+struct stream {
+	struct stream *next;
+	struct kubelet_health *health;
+	struct grpc_call *call;
+	bool gone;
+};
+
+struct kubelet_health {
+	const struct kubelet_options *options;
+	uv_timer_t resend; /* runs while there is a stream */
+	bool sending;
+	struct stream *streams;
+};
+
+struct list {
+	const char *node;
+	int64_t now;
+	struct buf encoded;
+};
+
+static void list_add(const char *device, void *to)
+{
+	struct list *l = to;
+	kubelet_encode_health(l->node, device, l->now, &l->encoded);
+}
+
+static void list_make(const struct kubelet_health *h, struct list *ret)
+{
+	uv_timeval64_t now = {0};
+	uv_gettimeofday(&now);
+	*ret = (struct list){.node = h->options->node, .now = now.tv_sec};
+	h->options->health(list_add, ret, h->options->user);
+}
+
+/* To one stream; false = it is over and its call finished. */
+static bool stream_send(struct stream *s, const struct list *l)
+{
+	int r = s->gone ? -EPIPE : l->encoded.failed ? -ENOMEM : grpc_call_send(s->call, l->encoded.data, l->encoded.len);
+	if (r == 0 && !s->gone)
+		return true;
+	if (r == 0 || r == -EPIPE)
+		grpc_call_end(s->call);
+	else /* the kubelet opens it again after 5 s */
+		grpc_call_fail(s->call, GRPC_RESOURCE_EXHAUSTED, "the list of devices could not be sent");
+	return false;
+}
+
+static void send_all(struct kubelet_health *h)
+{
+	struct list l;
+	if (!h->streams)
+		return;
+	list_make(h, &l);
+	h->sending = true;
+	for (struct stream **at = &h->streams; *at;) {
+		struct stream *s = *at;
+		if (stream_send(s, &l)) {
+			at = &s->next;
+		} else {
+			*at = s->next;
+			free(s);
+		}
+	}
+	h->sending = false;
+	buf_free(&l.encoded);
+	if (!h->streams)
+		uv_timer_stop(&h->resend);
+}
+
+static void resend_due(uv_timer_t *t)
+{
+	send_all(t->data);
+}
+
+static void stream_gone(struct grpc_call *call, void *user)
+{
+	struct stream *s = user, **at = &s->health->streams;
+	s->gone = true;
+	if (s->health->sending) /* called from inside grpc_call_send: send_all() takes it out */
+		return;
+	while (*at != s)
+		at = &(*at)->next;
+	*at = s->next;
+	if (!s->health->streams)
+		uv_timer_stop(&s->health->resend);
+	grpc_call_end(call);
+	free(s);
+}
+
+void kubelet_health_open(struct kubelet_health *h, struct grpc_call *call)
+{
+	struct stream *s = calloc(1, sizeof(*s));
+	if (!s) {
+		grpc_call_fail(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+		return;
+	}
+	*s = (struct stream){.next = h->streams, .health = h, .call = call};
+	h->streams = s;
+	grpc_call_begin(call);
+	grpc_call_on_gone(call, stream_gone, s);
+	if (h->streams && !uv_is_active((uv_handle_t *)&h->resend))
+		uv_timer_start(&h->resend, resend_due, RESEND_MS, RESEND_MS);
+	send_all(h);
+}
+
+void kubelet_health_send(struct kubelet_health *h)
+{
+	send_all(h);
+}
+
+int kubelet_health_new(uv_loop_t *loop, const struct kubelet_options *options, struct kubelet_health **ret)
+{
+	struct kubelet_health *h = calloc(1, sizeof(*h));
+	if (!h)
+		return -ENOMEM;
+	h->options = options;
+	h->resend.data = h;
+	uv_timer_init(loop, &h->resend);
+	*ret = h;
+	return 0;
+}
+
+static void health_free(uv_handle_t *resend)
+{
+	free(resend->data);
+}
+
+void kubelet_health_close(struct kubelet_health *h)
+{
+	while (h->streams) {
+		struct stream *s = h->streams;
+		h->streams = s->next;
+		grpc_call_fail(s->call, GRPC_UNAVAILABLE, "the driver stops");
+		free(s);
+	}
+	uv_close((uv_handle_t *)&h->resend, health_free);
+}
