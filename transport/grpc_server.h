@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A gRPC server over HTTP/2 (nghttp2) on a unix socket: unary and server-streaming methods, identity encoding, no TLS. It knows bytes and
  * deadlines, not messages. Wire rules: protocols §3. Why nghttp2: the packaged h2o cannot send trailers.
+ * The process must ignore SIGPIPE, because libuv writes without MSG_NOSIGNAL.
  *
  * A call given to a handler stays valid until the handler finished it with exactly one of grpc_call_reply, grpc_call_fail or grpc_call_end,
  * even when the client has gone meanwhile (then the finish is silently dropped). When the deadline passes first the server answers
@@ -40,7 +41,7 @@ struct grpc_server_options {
 	const struct grpc_method *methods; /* kept by reference */
 	size_t n_methods;
 	void *user;
-	/* limits, 0 = protocols §3.4's: 16 connections, 100 streams a connection, 4 MiB a message */
+	/* limits, 0 = 16 connections, 250 streams a connection, 4 MiB a message (protocols §3.4) */
 	unsigned max_connections, max_streams;
 	size_t max_message;
 };
