@@ -22,7 +22,7 @@ struct address {
 	uint32_t flags;          /* IFA_F_* (linux/if_addr.h) as the kernel reported them; 0 for configured ones */
 	uint32_t valid_lifetime; /* seconds; UINT32_MAX = for ever */
 	uint32_t preferred_lifetime;
-	uint8_t scope;          /* RT_SCOPE_* */
+	uint8_t scope;               /* RT_SCOPE_* */
 	struct ip_address peer;      /* family IP_NONE = none */
 	struct ip_address broadcast; /* IPv4 only; IP_NONE = none */
 	uint32_t route_metric;       /* of the prefix route the kernel makes for it; 0 = kernel's default */
@@ -81,7 +81,8 @@ int network_config_parse(const struct value *document, struct network_config *re
 /* Faults of a configuration this build cannot carry out (DHCP, VRF, ethtool, eBPF removal, profiles): refused rather than ignored. */
 int network_config_check_supported(const struct network_config *c, struct error *e);
 /* `over` on top of `base`, into `base`: scalars given in `over` replace, lists are joined (dranet-behaviour §3.5, with explicit false and 0
- * overriding). Class configuration is the base, claim configuration goes over it. */
+ * overriding). Class configuration is the base, claim configuration goes over it. 0, -ENOMEM, or -E2BIG for a list of more than 256
+ * elements; `base` is then some mix of both. */
 int network_config_merge(struct network_config *base, const struct network_config *over);
 void network_config_init(struct network_config *c); /* nothing given */
 void network_config_free(struct network_config *c);
