@@ -5,6 +5,8 @@ import sys
 import time
 import traceback
 
+from cluster import Cluster
+
 
 class Skip(Exception):
     """The machine lacks what this test needs; the text says what."""
@@ -60,3 +62,34 @@ def run(namespace, lane, on_failure=None):
     print(f"{lane}: {passed} passed, {failed} failed", flush=True)
     sys.stdout.flush()
     os._exit(1 if failed or not passed else 0)
+
+
+class Lane:
+    """One cluster with one dranetd for all the tests of a file, started by the first of them."""
+
+    def __init__(self, **options):
+        self.options, self.started = options, None
+
+    @property
+    def cluster(self):
+        if self.started is None:
+            self.started = Cluster(**self.options)
+            try:
+                self.started.start()
+                self.started.start_dranetd()
+            except BaseException:
+                self.started.show_logs()
+                self.started.stop()
+                self.started = None
+                raise
+        return self.started
+
+    def run(self, namespace, lane):
+        def finish():
+            if self.started is not None:
+                self.started.stop()
+
+        def on_failure(_):
+            if self.started is not None:
+                self.started.show_logs()
+        run({**namespace, "finish": finish}, lane, on_failure)

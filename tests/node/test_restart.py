@@ -1,0 +1,128 @@
+#!/usr/bin/python3
+"""dranetd dies and comes back at the worst moments; the NIC is known and comes home."""
+
+import os
+import signal
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from cluster import DRIVER, ROOT  # noqa: E402
+from cluster_cases import Lane, expect, refused, same  # noqa: E402
+from kubelet import PodFailed  # noqa: E402
+
+LANE = Lane(seed=4)
+
+
+def nic_and_claim(name):
+    """A NIC on the host, its dump, and a claim for it."""
+    cluster = LANE.cluster
+    if not cluster.net.exists("nic0"):
+        cluster.net.add_nic("nic0", fabric=["192.0.2.1/24"], addresses=["192.0.2.99/24"],
+                            mtu=1480)
+    cluster.wait_published("nic0")
+    cluster.claim_for(name, "nic0", {"interface": {"name": "net1",
+                                                   "addresses": ["192.0.2.70/24"]}})
+    return cluster, cluster.net.host_dump("nic0")
+
+
+def test_killed_while_a_pod_runs():
+    cluster, before = nic_and_claim("killed")
+    pod = cluster.kubelet.run_pod(cluster.pod_manifest("killed", "killed"))
+    cluster.check_status("killed", "net1", ["192.0.2.70/24"])
+    same(cluster.kill_dranetd() != 0, True)
+    cluster.check_in_pod(pod, "net1", ["192.0.2.70/24"])
+    cluster.restart_dranetd()
+    cluster.check_in_pod(pod, "net1", ["192.0.2.70/24"])
+    cluster.ping(pod, "192.0.2.1")
+    cluster.wait_published("nic0")
+    cluster.check_status("killed", "net1", ["192.0.2.70/24"])
+    cluster.kubelet.stop_pod(pod)
+    cluster.check_home("nic0", before)
+
+
+def test_killed_again_and_again():
+    cluster, before = nic_and_claim("often")
+    pod = cluster.kubelet.run_pod(cluster.pod_manifest("often", "often"))
+    for _ in range(5):
+        cluster.kill_dranetd()
+        cluster.restart_dranetd()
+    cluster.check_in_pod(pod, "net1", ["192.0.2.70/24"])
+    cluster.kubelet.stop_pod(pod)
+    cluster.check_home("nic0", before)
+
+
+def test_killed_between_prepare_and_sandbox():
+    cluster, before = nic_and_claim("between")
+    pod = cluster.kubelet.create_pod(cluster.pod_manifest("between", "between"))
+    cluster.kubelet.allocator.schedule(pod.obj)
+    cluster.kubelet.claims.prepare(pod.obj, pod.names)
+    same(cluster.net.host_dump("nic0"), before, "Prepare changed the host")
+    cluster.kill_dranetd()
+    cluster.restart_dranetd()
+    cluster.kubelet.run_pod(pod)
+    cluster.check_in_pod(pod, "net1", ["192.0.2.70/24"])
+    cluster.kubelet.stop_pod(pod)
+    cluster.check_home("nic0", before)
+
+
+def test_pod_that_starts_while_the_driver_is_away_fails_closed():
+    cluster, before = nic_and_claim("away")
+    pod = cluster.kubelet.create_pod(cluster.pod_manifest("away", "away"))
+    cluster.kubelet.allocator.schedule(pod.obj)
+    cluster.kubelet.claims.prepare(pod.obj, pod.names)
+    cluster.kill_dranetd()
+    refused(PodFailed, lambda: cluster.kubelet.run_pod(pod, deadline=1), "Failed: Error:")
+    same(pod.containers, {}, "a container runs without its NIC")
+    expect(pod.sandbox is not None, "the sandbox stands")
+    cluster.restart_dranetd()
+    cluster.kubelet.run_pod(pod)
+    cluster.check_in_pod(pod, "net1", ["192.0.2.70/24"])
+    cluster.kubelet.stop_pod(pod)
+    cluster.check_home("nic0", before)
+
+
+def test_terminated_leaves_attached_devices_and_removes_sockets():
+    cluster, before = nic_and_claim("term")
+    pod = cluster.kubelet.run_pod(cluster.pod_manifest("term", "term"))
+    same(cluster.stop_dranetd(signal.SIGTERM), 0)
+    for path in (f"{ROOT}/plugins_registry/{DRIVER}-reg.sock", f"{ROOT}/plugins/{DRIVER}/dra.sock"):
+        expect(not os.path.exists(cluster.corner.path(path)), f"{path} is still there")
+    cluster.kubelet.wait(lambda: not cluster.kubelet.plugins.registered(DRIVER), 10,
+                         "de-registration")
+    cluster.check_in_pod(pod, "net1", ["192.0.2.70/24"])
+    cluster.restart_dranetd()
+    cluster.kubelet.stop_pod(pod)
+    cluster.check_home("nic0", before)
+
+
+def test_unprepare_waits_for_the_driver():
+    cluster, _ = nic_and_claim("stuck")
+    pod = cluster.kubelet.run_pod(cluster.pod_manifest("stuck", "stuck"))
+    cluster.stop_dranetd()
+    cluster.kubelet.wait(lambda: not cluster.kubelet.plugins.registered(DRIVER), 10,
+                         "de-registration")
+    refused(PodFailed, lambda: cluster.kubelet.stop_pod(pod, deadline=0.3),
+            f"unprepare dynamic resources: DRA driver {DRIVER} is not registered")
+    # The namespace died without anybody holding it: a veth is destroyed with it.
+    cluster.restart_dranetd()
+    cluster.kubelet.stop_pod(pod)
+    same(cluster.device_status("stuck"), {})
+
+
+def test_kubelet_restart_prepares_again():
+    cluster, before = nic_and_claim("kubelet")
+    pod = cluster.kubelet.run_pod(cluster.pod_manifest("kubelet", "kubelet"))
+    cluster.kubelet.restart()
+    cluster.kubelet.wait_registered(DRIVER)
+    cluster.wait_published("nic0")
+    cluster.kubelet.claims.prepare(pod.obj, pod.names)
+    cluster.check_in_pod(pod, "net1", ["192.0.2.70/24"])
+    cluster.kubelet.recreate_sandbox(pod)
+    cluster.check_in_pod(pod, "net1", ["192.0.2.70/24"])
+    cluster.kubelet.stop_pod(pod)
+    cluster.check_home("nic0", before)
+
+
+if __name__ == "__main__":
+    LANE.run(globals(), "node-restart")
