@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the mover's files share. A job is one call: a plan, and the two namespaces in which its device can be. */
+#pragma once
+
+#include "netlink/link.h"
+#include "netlink/mover.h"
+#include "netlink/nlsock.h"
+
+struct mover {
+	struct nlsock *host; /* opened in the host's namespace */
+	int host_fd;         /* of that namespace */
+	char sysfs[256];
+};
+
+struct job {
+	struct mover *m;
+	const struct attach_plan *plan;
+	int netns_fd;
+	struct nlsock *pod; /* NULL = there is no namespace to look into */
+};
+int job_open(struct mover *m, const struct attach_plan *plan, int netns_fd, struct job *ret, struct error *e);
+void job_close(struct job *j);
+#define _cleanup_job_ __attribute__((cleanup(job_close)))
+
+struct located {
+	enum place place;
+	struct link link; /* when place is HOST or POD */
+};
+/* Where the plan's device is, by identity and not by name alone. PLACE_GONE with 0; a negative errno means that the kernel could not be
+ * asked and says nothing about the device. */
+int job_locate(struct job *j, struct located *ret, struct error *e);
+
+/* The name a device gets on the host when its own was taken meanwhile; `attempt` counts from 0. */
+void temporary_name(const struct attach_plan *p, unsigned attempt, char name[IFNAME_SIZE]);
+
+/* From the pod to the host, and everything as the plan's host state says; `at` is where it is now. Sets place and differences. */
+int job_bring_home(struct job *j, const struct located *at, struct move_result *ret, struct error *e);
+/* On the host: make it so, then read back and compare. */
+void job_restore(struct job *j, const struct link *now, char *differences, size_t size);
+
+int job_read_back(struct job *j, int32_t ifindex, struct pod_state *ret, struct error *e);
+int host_state_read(struct nlsock *s, const struct link *l, struct host_state *ret, struct error *e);

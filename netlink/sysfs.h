@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What sysfs says of PCI functions and of the netdevs on them. Every function takes the root ("/sys", or a fixture's), so that a machine
+ * can be a directory tree in a test. Reading is quick, but it is reading files: only for what is new, never for every event. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/error.h"
+#include "core/device.h"
+
+/* ---- netdevs --------------------------------------------------------------------------------------------------------------------- */
+
+/* The PCI function a netdev stands on: the right-most address in the path its class link points to, so that virtio and auxiliary devices
+ * are walked up. -ENOENT for a virtual one, and for one that is gone. */
+int sysfs_netdev_pci(const char *root, const char *ifname, char ret[PCI_ADDRESS_SIZE]);
+
+struct sysfs_netdev {
+	char pci_address[PCI_ADDRESS_SIZE]; /* "" = none */
+	char rdma_device[ATTRIBUTE_TEXT_SIZE];
+	uint32_t port;   /* dev_port: which port of a function that has several */
+	bool is_virtual; /* below devices/virtual */
+};
+/* -ENOENT when the netdev is gone (a link event may be older than the present). */
+int sysfs_netdev_read(const char *root, const char *ifname, struct sysfs_netdev *ret);
+
+/* ---- PCI functions --------------------------------------------------------------------------------------------------------------- */
+
+struct pci_names; /* vendor and device names from systemd's hardware database */
+int pci_names_new(struct pci_names **ret);
+void pci_names_free(struct pci_names *n);
+/* Let go of the mapped database; what was looked up stays. */
+void pci_names_release(struct pci_names *n);
+/* By PCI vendor and device id; "unknown" when not listed, cut at `size`. */
+void pci_names_get(struct pci_names *n, uint32_t vendor, uint32_t device, char *vendor_text, char *device_text, size_t size);
+
+struct sysfs_pci {
+	char address[PCI_ADDRESS_SIZE];
+	char vendor[ATTRIBUTE_TEXT_SIZE], device[ATTRIBUTE_TEXT_SIZE]; /* "unknown" when not listed; cut at 64 bytes */
+	char subsystem[8];                                             /* subsystem device id, four hex digits */
+	char root[ATTRIBUTE_TEXT_SIZE];                                /* "pci0000:80"; "" = cannot be told */
+	char driver[32];                                               /* "" = none bound */
+	char rdma_device[ATTRIBUTE_TEXT_SIZE];                         /* "" = none */
+	char pf_address[PCI_ADDRESS_SIZE];                             /* of the PF when this is a VF */
+	int32_t numa_node;                                             /* -1 = unknown */
+	int32_t sriov_total, sriov_vfs;
+	uint8_t base_class; /* 0x02 = network */
+};
+/* -ENOENT: no such function, or none with a readable modalias. */
+int sysfs_pci_read(const char *root, struct pci_names *names, const char *address, struct sysfs_pci *ret);
+/* Whether a function is offered (dranet-behaviour §2.3): class 02 or with an RDMA device, and bound to a driver that is not for user space.
+ */
+bool sysfs_pci_is_offered(const struct sysfs_pci *p);
+/* Calls `see` with each function's address; a negative return value ends it. */
+int sysfs_pci_list(const char *root, int (*see)(const char *address, void *user), void *user);
