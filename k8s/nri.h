@@ -23,7 +23,10 @@ struct nri_options {
 	void (*note)(int result, const char *text, void *user);
 	void *user;
 };
+/* `o` is copied. Fails only for options that no runtime would take (-EINVAL): a runtime that is not there yet is waited for. RUNTIME_UP
+ * comes when the runtime has configured us and told its sandboxes, just before SYNCHRONIZE. */
 int nri_start(uv_loop_t *loop, const struct nri_options *o, struct nri **ret, struct error *e);
+/* No event follows; not from within a callback. Hooks without an answer are dropped; memory is freed from the loop. */
 void nri_close(struct nri *n);
-void nri_reply(struct nri *n, uint64_t call, const char *error); /* NULL = success; EFFECT_REPLY_HOOK */
+void nri_reply(struct nri *n, uint64_t call, const char *error); /* NULL = success; EFFECT_REPLY_HOOK; unknown calls are ignored */
 bool nri_connected(const struct nri *n);
