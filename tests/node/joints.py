@@ -20,6 +20,7 @@ from runtime.nri import Plugin, Refusal
 CRI_SOCKET = "/run/containerd/containerd.sock"
 NRI_SOCKET = "/var/run/nri/nri.sock"
 KIND = "dra.net/claim"
+MARKER = "/run/dranetd/attached/marker"
 UNRESOLVABLE = "unresolvable CDI devices"
 
 # Holds a directory with the gate open as descriptor 901, and /dev/null as 900.
@@ -172,14 +173,67 @@ class Joints:
         holder.wait()
         self.check("and its numbers outlive the holder: no gate", *self.create("null"))
 
-    def look_inside(self, container, when):
+    def look_inside(self, container, when, nodes=1):
         status, out, err = self.cri.exec_sync(container, ["stat", "-c", "%F %t:%T %a %u:%g", "/dev/null"])
         self.check(f"/dev/null is the usual one, {when}",
                    (status, out.strip()) == (0, "character special file 1:3 666 0:0"), out + err)
         status, out, err = self.cri.exec_sync(container, ["sh", "-c", "echo x > /dev/null && cat /dev/null"])
         self.check(f"and can be written and read, {when}", (status, out, err) == (0, "", ""), out + err)
-        devices = self.cri.container_spec(container)["linux"]["devices"]
-        self.check(f"and is named once in the specification, {when}", [d["path"] for d in devices] == ["/dev/null"], devices)
+        devices = [d["path"] for d in self.cri.container_spec(container)["linux"].get("devices", [])]
+        self.check(f"and is named once in the specification, {when}", devices.count("/dev/null") == nodes, devices)
+
+    # g: a mount whose source is there only while the devices are in the pod
+    def start(self, container):
+        """Why the runtime would not start it, "" if it did."""
+        try:
+            self.cri.start_container(container)
+            return ""
+        except CriError as e:
+            return f"{e.code} {e}"
+
+    def marker_mount(self):
+        config = self.cri.sandbox_config("marker", privileged=True)
+        sandbox = self.cri.run_sandbox(config)
+        mount = {"mounts": [{"hostPath": MARKER, "containerPath": "/dev/dranet/marker",
+                             "options": ["bind", "ro", "nosuid", "nodev", "noexec"]}]}
+        holder, pid = self.hold()
+        self.write_spec("marker", mount)
+        self.write_spec("pending", {**self.gate(pid), **mount})
+        for claim in ("marker", "pending"):
+            for what, options in (("an ordinary container", {}), ("a read-only root", {"readonly_rootfs": True}),
+                                  ("another user", {"run_as_user": 1000}),
+                                  ("a privileged one", {"privileged": True, "sandbox": sandbox, "config": config})):
+                refused = self.without_marker(claim, what, options)
+                self.with_marker(claim, what, options)
+        print(f"note refused with: {refused}")
+        holder.kill()
+        holder.wait()
+        container, why = self.create("pending")
+        self.check("pending spec, holder killed: refused", container is None and f"/proc/{pid}/fd/901/gate" in why, why)
+
+    def without_marker(self, claim, what, options):
+        container, why = self.create(claim, **options)
+        self.check(f"no marker, {claim} spec, {what}: created all the same", container, why)
+        refused = self.start(container)
+        self.check(f"but not started, {what}", MARKER in refused, refused or "it started")
+        self.check("nor has it run", self.cri.container_status(container).status.state != 1)
+        self.cri.remove_container(container)
+        return refused
+
+    def with_marker(self, claim, what, options):
+        container, why = self.create(claim, **options)
+        self.corner.write(MARKER, "")
+        refused = self.start(container)
+        self.check(f"marker made after the container: started, {what}", refused == "", why + refused)
+        self.look_inside(container, f"{claim} spec, {what}", nodes=1 if claim == "pending" or "privileged" in options else 0)
+        status, out, err = self.cri.exec_sync(
+            container, ["sh", "-c", "stat -c '%F %s' /dev/dranet/marker; : > /dev/dranet/marker"])
+        self.check(f"what is mounted is the empty marker, read-only, {what}",
+                   status != 0 and out == "regular empty file 0\n" and "Read-only" in err, out + err)
+        self.corner.remove(MARKER)
+        self.check("the marker's end does not end it", self.cri.container_status(container).status.state == 1)
+        self.cri.stop_container(container)
+        self.cri.remove_container(container)
 
     def versions_and_edits(self):
         name = "7a3f3c0e-aaaa-bbbb-cccc-0123456789ab"
@@ -276,7 +330,7 @@ def main():
         joints = Joints(corner)
         try:
             for part in (joints.absent_then_present, joints.cdi_before_hook, joints.late_hook, joints.liveness_gate,
-                         joints.versions_and_edits, joints.pinned_netns, joints.told):
+                         joints.marker_mount, joints.versions_and_edits, joints.pinned_netns, joints.told):
                 try:
                     part()
                 except Exception:

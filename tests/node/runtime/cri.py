@@ -46,7 +46,7 @@ class Cri:
 
     @staticmethod
     def sandbox_config(name, namespace="default", uid=None, host_network=False,
-                       annotations=None, labels=None, attempt=0):
+                       annotations=None, labels=None, attempt=0, privileged=False):
         """A pod's configuration with the labels a kubelet gives it."""
         uid = uid or str(uuid.uuid4())
         network = 2 if host_network else 0
@@ -57,7 +57,7 @@ class Cri:
                     "io.kubernetes.pod.uid": uid, **(labels or {})},
             annotations=annotations or {},
             linux=pb.LinuxPodSandboxConfig(security_context=pb.LinuxSandboxSecurityContext(
-                namespace_options=pb.NamespaceOption(network=network, pid=1))))
+                privileged=privileged, namespace_options=pb.NamespaceOption(network=network, pid=1))))
 
     def run_sandbox(self, config):
         return self.call("RunPodSandbox", config=config).pod_sandbox_id
@@ -80,14 +80,17 @@ class Cri:
         return list(self.call("ListPodSandbox").items)
 
     def create_container(self, sandbox, config, name, command=("sleep", "2147483647"), cdi_devices=(),
-                         image=BUSYBOX, privileged=False, capabilities=(), run_as_user=None, attempt=0):
+                         image=BUSYBOX, privileged=False, capabilities=(), run_as_user=None, attempt=0,
+                         readonly_rootfs=False, mounts=()):
         """Its id; CriError if the runtime refuses, as for a CDI id it cannot resolve."""
         return self.call("CreateContainer", pod_sandbox_id=sandbox, sandbox_config=config, config=pb.ContainerConfig(
             metadata=pb.ContainerMetadata(name=name, attempt=attempt), image=pb.ImageSpec(image=image),
             command=list(command), log_path=f"{name}-{attempt}.log",
             labels={**config.labels, "io.kubernetes.container.name": name},
+            mounts=[pb.Mount(container_path=inside, host_path=outside) for outside, inside in mounts],
             linux=pb.LinuxContainerConfig(security_context=pb.LinuxContainerSecurityContext(
-                privileged=privileged, run_as_user=None if run_as_user is None else pb.Int64Value(value=run_as_user),
+                privileged=privileged, readonly_rootfs=readonly_rootfs,
+                run_as_user=None if run_as_user is None else pb.Int64Value(value=run_as_user),
                 capabilities=pb.Capability(add_capabilities=list(capabilities)),
                 namespace_options=pb.NamespaceOption(pid=1))),
             CDI_devices=[pb.CDIDevice(name=d) for d in cdi_devices])).container_id
