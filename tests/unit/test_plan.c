@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The attach plan: what the pod gets, from configuration and host state (config.h, attach_plan_new). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/buf.h"
+#include "core/base/cleanup.h"
+#include "core/base/str.h"
+#include "core/claim.h"
+#include "core/config.h"
+#include "value_text.h"
+
+static struct ip_prefix prefix(const char *text)
+{
+	struct ip_prefix p;
+	if (ip_prefix_parse(text, &p) < 0)
+		fail_msg("%s", text);
+	return p;
+}
+
+static struct ip_address address(const char *text)
+{
+	struct ip_address a = {0};
+	if (text && ip_address_parse(text, &a) < 0)
+		fail_msg("%s", text);
+	return a;
+}
+
+static void host_address(struct host_state *h, const char *text, uint8_t scope)
+{
+	h->addresses = realloc(h->addresses, (h->n_addresses + 1) * sizeof(*h->addresses));
+	assert_non_null(h->addresses);
+	h->addresses[h->n_addresses++] = (struct address){.prefix = prefix(text),
+	                                                  .scope = scope,
+	                                                  .flags = 0x80,
+	                                                  .valid_lifetime = 100,
+	                                                  .preferred_lifetime = 50,
+	                                                  .route_metric = 7,
+	                                                  .label = "eth0:1"};
+}
+
+static struct route *host_route(struct host_state *h, const char *destination, const char *gateway, const char *source)
+{
+	h->routes = realloc(h->routes, (h->n_routes + 1) * sizeof(*h->routes));
+	assert_non_null(h->routes);
+	h->routes[h->n_routes] = (struct route){.destination = prefix(destination), .gateway = address(gateway), .source = address(source)};
+	return &h->routes[h->n_routes++];
+}
+
+static void host_neighbour(struct host_state *h, const char *destination, uint8_t last)
+{
+	h->neighbours = realloc(h->neighbours, (h->n_neighbours + 1) * sizeof(*h->neighbours));
+	assert_non_null(h->neighbours);
+	h->neighbours[h->n_neighbours++] = (struct neighbour){address(destination), {6, {2, 0, 0, 0, 0, last}}};
+}
+
+static struct host_state host_eth0(void)
+{
+	return (struct host_state){.ifindex = 7,
+	                           .ifname = "eth0",
+	                           .type = "device",
+	                           .mtu = 1500,
+	                           .min_mtu = 68,
+	                           .max_mtu = 9000,
+	                           .mac = {6, {2, 0, 0, 0, 0, 1}},
+	                           .up = true};
+}
+
+static struct device_facts facts_eth0(void)
+{
+	struct device_facts f = {.name = "pci-0000-00-04-0", .ifindex = 7, .ifname = "eth0", .pci_address = "0000:00:04.0"};
+	return f;
+}
+
+static int plan(const struct device_facts *facts, const struct host_state *host, const char *config, struct attach_plan **ret,
+                struct error *e)
+{
+	struct value v = value_from_text(config);
+	struct network_config c;
+	struct error parse = {0};
+	if (network_config_parse(&v, &c, &parse) < 0)
+		fail_msg("%s", parse.text);
+	value_free(&v);
+	int rc = attach_plan_new(facts, host, &c, ret, e);
+	network_config_free(&c);
+	return rc;
+}
+
+/* The plan of `config` for eth0 and `host` has these addresses, routes and neighbours. Frees `host`. */
+static void expect_plan(struct host_state *host, const char *config, const char *expected)
+{
+	struct device_facts facts = facts_eth0();
+	struct attach_plan *p = NULL;
+	struct error e = {0};
+	if (plan(&facts, host, config, &p, &e) < 0)
+		fail_msg("%s", e.text);
+	_cleanup_buf_ struct buf b = {0};
+	char text[IP_TEXT_MAX];
+	for (size_t i = 0; i < p->pod.n_addresses; i++) {
+		ip_prefix_format(&p->pod.addresses[i].prefix, text);
+		buf_printf(&b, "%s ", text);
+	}
+	for (size_t i = 0; i < p->pod.n_routes; i++) {
+		const struct route *r = &p->pod.routes[i];
+		ip_prefix_format(&r->destination, text);
+		buf_printf(&b, "[%s", text);
+		ip_address_format(&r->gateway, text);
+		buf_printf(&b, "%s%s", text[0] ? " via " : "", text);
+		ip_address_format(&r->source, text);
+		buf_printf(&b, "%s%s", text[0] ? " src " : "", text);
+		if (r->table)
+			buf_printf(&b, " table %u", r->table);
+		if (r->metric)
+			buf_printf(&b, " metric %u", r->metric);
+		buf_puts(&b, "] ");
+	}
+	for (size_t i = 0; i < p->pod.n_neighbours; i++) {
+		ip_address_format(&p->pod.neighbours[i].destination, text);
+		buf_printf(&b, "%s=%u ", text, p->pod.neighbours[i].mac.bytes[5]);
+	}
+	assert_string_equal(buf_text(&b), expected);
+	attach_plan_unref(p);
+	host_state_free(host);
+}
+
+static void test_names(void **state)
+{
+	(void)state;
+	struct device_facts facts = facts_eth0();
+	struct host_state host = host_eth0();
+	struct attach_plan *p;
+	assert_int_equal(plan(&facts, &host, "{}", &p, NULL), 0);
+	assert_string_equal(p->pod.ifname, "eth0");
+	assert_string_equal(p->facts.name, "pci-0000-00-04-0");
+	assert_int_equal(p->host.mtu, 1500);
+	assert_int_equal(p->pod.mtu, 0);
+	assert_int_equal(p->references, 1);
+	assert_ptr_equal(attach_plan_ref(p), p);
+	attach_plan_unref(p);
+	assert_string_equal(p->pod.ifname, "eth0");
+	attach_plan_unref(p);
+	attach_plan_unref(NULL);
+	assert_int_equal(plan(&facts, &host, "{interface: {name: net1, arpIgnore: 0}}", &p, NULL), 0);
+	assert_string_equal(p->pod.ifname, "net1");
+	assert_int_equal(p->pod.arp_ignore, 0);
+	attach_plan_unref(p);
+}
+
+static void test_addresses(void **state)
+{
+	(void)state;
+	struct host_state h = host_eth0();
+	host_address(&h, "10.0.0.5/24", 0);
+	host_address(&h, "169.254.1.1/16", 253);
+	host_address(&h, "2001:db8::5/64", 0);
+	struct device_facts facts = facts_eth0();
+	struct attach_plan *p;
+	assert_int_equal(plan(&facts, &h, "{}", &p, NULL), 0);
+	assert_int_equal(p->pod.n_addresses, 2);
+	assert_int_equal(p->pod.addresses[0].valid_lifetime, UINT32_MAX);
+	assert_int_equal(p->pod.addresses[0].flags, 0);
+	assert_string_equal(p->pod.addresses[0].label, "");
+	assert_int_equal(p->pod.addresses[0].route_metric, 7);
+	/* The host's own stay as they were, for the way back. */
+	assert_int_equal(p->host.n_addresses, 3);
+	assert_int_equal(p->host.addresses[0].valid_lifetime, 100);
+	assert_ptr_not_equal(p->host.addresses, h.addresses);
+	attach_plan_unref(p);
+	assert_int_equal(h.n_addresses, 3);
+	expect_plan(&h, "{interface: {addresses: ['192.0.2.1/24', '192.0.2.1/24']}}", "192.0.2.1/24 ");
+}
+
+static void test_host_routes_follow(void **state)
+{
+	(void)state;
+	struct host_state h = host_eth0();
+	host_address(&h, "10.0.0.5/24", 0);
+	host_address(&h, "10.9.0.5/32", 0);
+	host_route(&h, "0.0.0.0/0", "10.0.0.1", NULL);
+	host_route(&h, "10.1.0.0/16", "10.0.0.2", "10.0.0.5");
+	host_route(&h, "10.1.0.0/16", "10.0.0.3", "10.0.0.5")->metric = 50;
+	host_route(&h, "10.1.0.0/16", "10.0.0.2", "10.0.0.5");
+	host_route(&h, "10.2.0.0/16", "10.0.0.2", NULL)->table = 100;
+	host_route(&h, "172.16.0.0/12", "10.8.0.1", NULL); /* its gateway is behind the next one */
+	host_route(&h, "10.8.0.1/32", NULL, NULL);
+	host_route(&h, "::/0", "fe80::1", NULL);
+	host_route(&h, "10.3.0.0/16", "192.168.77.1", NULL); /* nowhere near */
+	host_route(&h, "10.4.0.0/16", "192.168.77.1", NULL)->flags = 4;
+	host_route(&h, "10.5.0.0/16", "10.0.0.1", "10.0.0.77");
+	expect_plan(&h, "{}",
+	            "10.0.0.5/24 10.9.0.5/32 [10.8.0.1/32] [0.0.0.0/0 via 10.0.0.1] [10.1.0.0/16 via 10.0.0.2 src 10.0.0.5] "
+	            "[10.1.0.0/16 via 10.0.0.3 src 10.0.0.5 metric 50] [10.2.0.0/16 via 10.0.0.2 table 100] [172.16.0.0/12 via 10.8.0.1] "
+	            "[::/0 via fe80::1] [10.4.0.0/16 via 192.168.77.1] ");
+}
+
+static void test_configured_routes_win(void **state)
+{
+	(void)state;
+	struct host_state h = host_eth0();
+	host_address(&h, "10.0.0.5/24", 0);
+	host_route(&h, "10.0.0.0/8", "10.0.0.1", NULL)->table = 254;
+	host_route(&h, "10.0.0.0/8", "10.0.0.1", NULL)->table = 100;
+	host_route(&h, "0.0.0.0/0", "10.0.0.1", NULL)->metric = 100;
+	expect_plan(&h, "{routes: [{destination: '0.0.0.0/0', gateway: '10.0.0.9'}, {destination: '10.0.0.1/8', gateway: '10.0.0.9'}]}",
+	            "10.0.0.5/24 [0.0.0.0/0 via 10.0.0.9] [10.0.0.1/8 via 10.0.0.9] [10.0.0.0/8 via 10.0.0.1 table 100] ");
+}
+
+static void test_routes_that_other_addresses_do_not_cover_stay(void **state)
+{
+	(void)state;
+	struct host_state h = host_eth0();
+	host_address(&h, "10.0.0.5/24", 0);
+	host_route(&h, "0.0.0.0/0", "10.0.0.1", "10.0.0.5");
+	host_route(&h, "10.1.0.0/16", "10.0.0.1", NULL);
+	host_route(&h, "10.2.0.0/16", "192.0.2.254", NULL);
+	host_route(&h, "10.3.0.0/16", NULL, "10.0.0.5");
+	expect_plan(&h, "{interface: {addresses: ['192.0.2.1/24']}}", "192.0.2.1/24 [10.2.0.0/16 via 192.0.2.254] ");
+
+	/* A configured on-link route makes a gateway reachable; an address of the other family does not. */
+	h = host_eth0();
+	host_route(&h, "10.1.0.0/16", "10.0.0.1", NULL);
+	host_route(&h, "10.2.0.0/16", "32.1.13.184", NULL);
+	expect_plan(&h, "{interface: {addresses: ['2001:db8::1/32']}, routes: [{destination: '10.0.0.0/24', scope: 253}]}",
+	            "2001:db8::1/32 [10.0.0.0/24] [10.1.0.0/16 via 10.0.0.1] ");
+
+	/* Point to point: the peer is what is on link. */
+	h = host_eth0();
+	host_address(&h, "10.0.0.5/32", 0);
+	h.addresses[0].peer = address("10.0.0.6");
+	host_route(&h, "10.1.0.0/16", "10.0.0.6", NULL);
+	host_route(&h, "10.2.0.0/16", "10.0.0.7", NULL);
+	expect_plan(&h, "{}", "10.0.0.5/32 [10.1.0.0/16 via 10.0.0.6] ");
+}
+
+static void test_neighbours(void **state)
+{
+	(void)state;
+	struct host_state h = host_eth0();
+	host_neighbour(&h, "10.0.0.1", 1);
+	host_neighbour(&h, "10.0.0.2", 2);
+	host_neighbour(&h, "2001:db8::1", 3);
+	expect_plan(&h, "{neighbors: [{destination: '10.0.0.2', hardwareAddr: '02:00:00:00:00:09'}]}",
+	            "10.0.0.2=9 10.0.0.1=1 2001:db8::1=3 ");
+}
+
+static void test_rules_default_to_main(void **state)
+{
+	(void)state;
+	struct device_facts facts = facts_eth0();
+	struct host_state host = host_eth0();
+	struct attach_plan *p;
+	assert_int_equal(plan(&facts, &host, "{rules: [{priority: 5}, {table: 7}]}", &p, NULL), 0);
+	assert_int_equal(p->pod.rules[0].table, 254);
+	assert_int_equal(p->pod.rules[1].table, 7);
+	attach_plan_unref(p);
+}
+
+static void test_checks_against_the_device(void **state)
+{
+	(void)state;
+	static const struct {
+		uint32_t pf_mtu;
+		const char *config, *faults;
+	} rows[] = {
+	    {0, "{interface: {mtu: 9000}}", ""},
+	    {0, "{interface: {mtu: 9001}}", "interface.mtu: 9001 is out of range 68..9000 of \"eth0\""},
+	    {9000, "{interface: {mtu: 1500}}", ""},
+	    {9000, "{interface: {mtu: 9000}}", ""},
+	    {1500, "{interface: {mtu: 9000}}", "interface.mtu: 9000 is above 1500, the MTU of its physical function \"pf0\""},
+	    {1500, "{}", ""},
+	    {0, "{interface: {hardwareAddr: '02:00:00:00:00:00:00:01'}}",
+	     "interface.hardwareAddr: \"02:00:00:00:00:00:00:01\" has 8 bytes, the address of \"eth0\" has 6"},
+	    {0, "{interface: {hardwareAddr: '02:00:00:00:00:02'}}", ""},
+	};
+	for (size_t i = 0; i < ELEMENTS(rows); i++) {
+		struct device_facts facts = facts_eth0();
+		struct host_state host = host_eth0();
+		struct attach_plan *p = NULL;
+		struct error e = {0};
+		facts.pf_mtu = rows[i].pf_mtu;
+		STR_COPY(facts.pf_ifname, rows[i].pf_mtu ? "pf0" : "");
+		assert_int_equal(plan(&facts, &host, rows[i].config, &p, &e), rows[i].faults[0] ? -EINVAL : 0);
+		assert_string_equal(e.text, rows[i].faults);
+		assert_int_equal(p == NULL, rows[i].faults[0] != 0);
+		attach_plan_unref(p);
+	}
+	/* A driver that tells no limits. */
+	struct device_facts facts = facts_eth0();
+	struct host_state host = host_eth0();
+	struct attach_plan *p;
+	host.min_mtu = host.max_mtu = 0;
+	assert_int_equal(plan(&facts, &host, "{interface: {mtu: 65535}}", &p, NULL), 0);
+	attach_plan_unref(p);
+}
+
+static void test_device_without_netdev(void **state)
+{
+	(void)state;
+	struct device_facts facts = {.name = "pci-0000-00-05-0", .pci_address = "0000:00:05.0", .rdma = true, .rdma_device = "mlx5_2"};
+	struct host_state nothing = {0};
+	struct attach_plan *p = NULL;
+	assert_int_equal(plan(&facts, &nothing, "{}", &p, NULL), 0);
+	assert_string_equal(p->pod.ifname, "");
+	attach_plan_unref(p);
+	assert_int_equal(plan(&facts, NULL, "{interface: {}}", &p, NULL), 0);
+	attach_plan_unref(p);
+#define NO "cannot be set: the device has no network interface"
+	static const struct {
+		const char *config, *faults;
+	} rows[] = {
+	    {"{interface: {arpIgnore: 0}}", "interface.arpIgnore: " NO},
+	    {"{interface: {arpAnnounce: 1}}", "interface.arpAnnounce: " NO},
+	    {"{interface: {forwarding: false}}", "interface.forwarding: " NO},
+	    {"{interface: {name: a, mtu: 1500, hardwareAddr: '02:00:00:00:00:01', addresses: ['10.0.0.1/8'], vrf: {name: b}}}",
+	     "interface.name: " NO "; interface.mtu: " NO "; interface.hardwareAddr: " NO "; interface.addresses: " NO
+	     "; interface.vrf: " NO},
+	    {"{routes: [{destination: '10.0.0.0/8', scope: 253}], rules: [{}], ethtool: {features: {a: true}},"
+	     " neighbors: [{destination: '10.0.0.1', hardwareAddr: '02:00:00:00:00:01'}]}",
+	     "routes: " NO "; rules: " NO "; ethtool: " NO "; neighbors: " NO},
+	};
+	for (size_t i = 0; i < ELEMENTS(rows); i++) {
+		struct error e = {0};
+		assert_int_equal(plan(&facts, &nothing, rows[i].config, &p, &e), -EINVAL);
+		assert_string_equal(e.text, rows[i].faults);
+	}
+}
+
+static void test_record_owns_its_plans(void **state)
+{
+	(void)state;
+	struct device_facts facts = facts_eth0();
+	struct host_state host = host_eth0();
+	struct attach_plan *p;
+	assert_int_equal(plan(&facts, &host, "{}", &p, NULL), 0);
+	struct claim_record r = {.n = 2, .devices = calloc(2, sizeof(*r.devices))};
+	assert_non_null(r.devices);
+	r.devices[0].plan = attach_plan_ref(p); /* the second is admin access: none */
+	claim_record_free(&r);
+	assert_null(r.devices);
+	assert_int_equal(p->references, 1);
+	attach_plan_unref(p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_names),
+	    cmocka_unit_test(test_addresses),
+	    cmocka_unit_test(test_host_routes_follow),
+	    cmocka_unit_test(test_configured_routes_win),
+	    cmocka_unit_test(test_routes_that_other_addresses_do_not_cover_stay),
+	    cmocka_unit_test(test_neighbours),
+	    cmocka_unit_test(test_rules_default_to_main),
+	    cmocka_unit_test(test_checks_against_the_device),
+	    cmocka_unit_test(test_device_without_netdev),
+	    cmocka_unit_test(test_record_owns_its_plans),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
