@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ttrpc over the NRI trunk: one unix connection multiplexed into connection 1 (we serve the Plugin service) and connection 2 (we call the
  * Runtime service). It knows frames, streams and deadlines, not messages. Wire rules: protocols §7.2–7.3; the peer's reader takes at most
- * 4096 bytes of payload a mux frame, and never two messages in one. */
+ * 4096 bytes of payload a mux frame, and never two messages in one. The process must ignore SIGPIPE. */
 #pragma once
 
 #include <stddef.h>
