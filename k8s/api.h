@@ -31,15 +31,23 @@ void api_config_free(struct api_config *c);
 
 struct api;
 int api_new(uv_loop_t *loop, struct api_config *config /* contents are taken */, struct api **ret, struct error *e);
-void api_close(struct api *a); /* cancels everything without calling back */
+/* Cancels everything without calling back. Close watches, publishers and recorders before. */
+void api_close(struct api *a);
+/* Seed of the jitter in backoffs and watch timeouts; without it the kernel's random numbers are taken. */
+void api_seed(struct api *a, uint64_t seed);
+/* Warning headers of answers (deprecations and the like): each text is told once, at most 32 different ones. */
+void api_warnings(struct api *a, void (*warning)(const char *text, void *user), void *user);
 
 struct api_answer {
 	int result;  /* 0 = 2xx; -ENOENT 404, -EEXIST/-ESTALE 409 (AlreadyExists / Conflict), -EACCES 401/403, -EINVAL 400/422, -EAGAIN 429
-	                or 5xx,  -EOPNOTSUPP 405/415; or the transport's errno */
+	                or 5xx, -EOPNOTSUPP 405/415, -E2BIG 413, -ESTALE 410, -EPROTO any other; -EBADMSG = a 2xx body that is no JSON;
+	                or the transport's errno */
 	long status; /* HTTP status, 0 = none */
 	const char *error;       /* text for people, "" on success: Status.message, reason, path */
-	uint32_t retry_after_ms; /* 0 = not said */
+	uint32_t retry_after_ms; /* 0 = not said, at most ten minutes */
 	json_t *body;            /* borrowed; NULL when none or no JSON */
+	/* What is wrong with a body in which one object names a key twice ("" = nothing). `body` then holds the last of the two. */
+	const char *duplicate;
 };
 typedef void (*api_done)(const struct api_answer *answer, void *user);
 struct api_request;
@@ -66,4 +74,3 @@ struct api_watch_callbacks {
 int api_watch_start(struct api *a, const char *path /* of the collection */, const char *selector /* "fieldSelector=…", URL-encoded */,
                     const struct api_watch_callbacks *callbacks, void *user, struct api_watch **ret);
 void api_watch_close(struct api_watch *w);
-/* Deterministic jitter source for backoff; seeded by the daemon. */

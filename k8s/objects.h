@@ -45,4 +45,5 @@ struct publisher_options {
 };
 int publisher_start(struct api *a, const struct publisher_options *o, struct publisher **ret, struct error *e);
 void publisher_close(struct publisher *p);
-void publisher_changed(struct publisher *p, uint64_t revision); /* EFFECT_PUBLISH: look again */
+/* EFFECT_PUBLISH: look again. Nothing is written before the first call, nor while there is no slice. */
+void publisher_changed(struct publisher *p, uint64_t revision);

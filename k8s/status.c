@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/cleanup.h"
+#include "core/base/str.h"
+#include "k8s/api_private.h"
+#include "k8s/json_value.h"
+#include "k8s/objects.h"
+
+enum { STATUS_TIMEOUT_MS = 10000, CACHED_CLAIMS_MAX = 256, IPS_MAX = 16, MESSAGE_MAX = 1024 };
+
+/* When the conditions of each device last changed. Forgotten with the process, and for the claims least lately written when there are too
+ * many; then a condition seems to have changed once more, which is all the harm. */
+struct cached_device {
+	char pool[NAME_SIZE], device[DEVICE_NAME_SIZE], share_id[SHARE_ID_SIZE];
+	bool ready;
+	int64_t ready_since_s;
+	bool network; /* there is a NetworkReady condition */
+	int64_t network_since_s;
+};
+struct cached_claim {
+	char uid[UID_SIZE];
+	uint64_t used;
+	size_t n;
+	struct cached_device *devices;
+};
+struct status_cache {
+	uint64_t clock;
+	size_t n;
+	struct cached_claim claims[CACHED_CLAIMS_MAX];
+};
+
+void status_cache_free(struct status_cache *c)
+{
+	for (size_t i = 0; c && i < c->n; i++)
+		free(c->claims[i].devices);
+	free(c);
+}
+
+static void cache_drop(struct status_cache *c, struct cached_claim *claim)
+{
+	free(claim->devices);
+	*claim = c->claims[--c->n];
+}
+
+static struct cached_claim *cache_find(struct status_cache *c, const char *uid)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (!strcmp(c->claims[i].uid, uid))
+			return &c->claims[i];
+	return NULL;
+}
+
+static const struct cached_device *cache_device(const struct cached_claim *claim, const struct device_status *d)
+{
+	for (size_t i = 0; claim && i < claim->n; i++) {
+		const struct cached_device *c = &claim->devices[i];
+		if (!strcmp(c->pool, d->pool) && !strcmp(c->device, d->device) && str_equal(c->share_id, d->share_id ? d->share_id : ""))
+			return c;
+	}
+	return NULL;
+}
+
+static struct cached_claim *cache_slot(struct status_cache *c, const char *uid)
+{
+	struct cached_claim *claim = cache_find(c, uid);
+	if (claim)
+		return claim;
+	if (c->n == CACHED_CLAIMS_MAX) {
+		struct cached_claim *oldest = &c->claims[0];
+		for (size_t i = 1; i < c->n; i++)
+			if (c->claims[i].used < oldest->used)
+				oldest = &c->claims[i];
+		cache_drop(c, oldest);
+	}
+	claim = &c->claims[c->n];
+	*claim = (struct cached_claim){0};
+	if (STR_COPY(claim->uid, uid) < 0)
+		return NULL;
+	c->n++;
+	return claim;
+}
+
+/* Replace what is known of a claim by `devices` at `now_s`; returns the entries, one for each, or NULL. */
+static const struct cached_device *cache_update(struct status_cache *c, const char *uid, const struct device_status *devices, size_t n,
+                                                int64_t now_s)
+{
+	struct cached_claim *claim = cache_slot(c, uid);
+	struct cached_device *fresh = claim ? calloc(n, sizeof(*fresh)) : NULL;
+	if (!fresh)
+		return NULL;
+	for (size_t i = 0; i < n; i++) {
+		const struct device_status *d = &devices[i];
+		const struct cached_device *old = cache_device(claim, d);
+		bool network = d->ready && d->pod;
+		fresh[i] = (struct cached_device){
+		    .ready = d->ready,
+		    .ready_since_s = old && old->ready == d->ready ? old->ready_since_s : now_s,
+		    .network = network,
+		    .network_since_s = network && old && old->network ? old->network_since_s : now_s,
+		};
+		STR_COPY(fresh[i].pool, d->pool);
+		STR_COPY(fresh[i].device, d->device);
+		STR_COPY(fresh[i].share_id, d->share_id);
+	}
+	free(claim->devices);
+	claim->devices = fresh;
+	claim->n = n;
+	claim->used = ++c->clock;
+	return fresh;
+}
+
+/* ---- encoding --------------------------------------------------------------------------------------------------------------------- */
+
+static json_t *condition_new(const char *type, bool status, const char *reason, const char *message, int64_t since_s)
+{
+	char time[TIME_TEXT_MAX], text[MESSAGE_MAX];
+	time_format(since_s, time);
+	STR_CUT(text, message);
+	/* message is required by the API, though it may be empty */
+	return json_pack("{s:s, s:s, s:s, s:o, s:s}", "type", type, "status", status ? "True" : "False", "reason", reason, "message",
+	                 json_text_new(text), "lastTransitionTime", time);
+}
+
+static json_t *conditions_new(const struct device_status *d, const struct cached_device *since)
+{
+	json_t *list = json_array();
+	const char *reason = d->reason && *d->reason ? d->reason : d->ready ? "Ready" : "NotReady";
+	json_array_append_new(list, condition_new("Ready", d->ready, reason, d->message, since->ready_since_s));
+	if (since->network)
+		json_array_append_new(list, condition_new("NetworkReady", true, "NetworkReady", "", since->network_since_s));
+	return list;
+}
+
+/* The API refuses a list that names an address twice. */
+static bool list_has(const json_t *list, const char *text)
+{
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (!strcmp(json_string_value(json_array_get(list, i)), text))
+			return true;
+	return false;
+}
+
+static json_t *network_data_new(const struct pod_state *pod)
+{
+	json_t *ips = json_array(), *data = json_pack("{s:s}", "interfaceName", pod->ifname);
+	char text[IP_TEXT_MAX], mac[MAC_TEXT_MAX];
+	for (size_t i = 0; i < pod->n_addresses && json_array_size(ips) < IPS_MAX; i++) {
+		ip_prefix_format(&pod->addresses[i], text);
+		if (!list_has(ips, text))
+			json_array_append_new(ips, json_string(text));
+	}
+	mac_format(&pod->mac, mac);
+	if (*mac)
+		json_object_set_new(data, "hardwareAddress", json_string(mac));
+	if (json_array_size(ips))
+		json_object_set(data, "ips", ips);
+	json_decref(ips);
+	return data;
+}
+
+static json_t *device_new(const char *driver, const struct device_status *d, const struct cached_device *since)
+{
+	json_t *device = json_pack("{s:s, s:s, s:s, s:o}", "driver", driver, "pool", d->pool, "device", d->device, "conditions",
+	                           conditions_new(d, since));
+	if (d->share_id && *d->share_id)
+		json_object_set_new(device, "shareID", json_string(d->share_id));
+	if (d->pod)
+		json_object_set_new(device, "networkData", network_data_new(d->pod));
+	return device;
+}
+
+static json_t *body_new(struct api *a, const char *driver, const struct claim_ref *claim, const struct device_status *devices, size_t n,
+                        int64_t now_s)
+{
+	if (!a->statuses)
+		a->statuses = calloc(1, sizeof(*a->statuses));
+	if (!a->statuses)
+		return NULL;
+	struct cached_claim *known = n ? NULL : cache_find(a->statuses, claim->uid);
+	const struct cached_device *since = n ? cache_update(a->statuses, claim->uid, devices, n, now_s) : NULL;
+	if (known)
+		cache_drop(a->statuses, known);
+	if (n && !since)
+		return NULL;
+	json_t *list = json_array();
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, device_new(driver, &devices[i], &since[i]));
+	/* The UID makes the server refuse the write when the name belongs to another claim by now. */
+	json_t *body = json_pack("{s:s, s:{s:s, s:s, s:s}, s:{s:o}}", "kind", "ResourceClaim", "metadata", "name", claim->name, "namespace",
+	                         claim->namespace_, "uid", claim->uid, "status", "devices", list);
+	/* An entry that lacked memory is missing from the list; a smaller truth must not be written. */
+	if (body && json_array_size(list) == n)
+		return body;
+	json_decref(body);
+	return NULL;
+}
+
+/* ---- writing ---------------------------------------------------------------------------------------------------------------------- */
+
+struct status_write {
+	void (*done)(int result, const char *error, void *user);
+	void *user;
+};
+
+/* "status.devices[2]" itself is refused when the device is not (any more) allocated; its members when we wrote nonsense. */
+static bool answer_deallocated(const struct api_answer *answer)
+{
+	static const char devices[] = "status.devices";
+	const json_t *causes = json_member(answer->body, "details.causes");
+	for (size_t i = 0; i < json_array_size(causes); i++) {
+		const char *field = json_member_text(json_array_get(causes, i), "field");
+		if (str_starts(field, devices) && !strchr(field + strlen(devices), '.'))
+			return true;
+	}
+	return strstr(answer->error, "must be an allocated device") != NULL;
+}
+
+static void on_status(const struct api_answer *answer, void *user)
+{
+	_cleanup_free_ struct status_write *q = user;
+	int r = answer->result;
+	if (r == -EEXIST || (r == -EINVAL && answer_deallocated(answer)))
+		r = -ESTALE;
+	q->done(r, answer->error, q->user);
+}
+
+int status_apply(struct api *a, const char *driver, const struct claim_ref *claim, const struct device_status *devices, size_t n,
+                 int64_t now_s, void (*done)(int result, const char *error, void *user), void *user)
+{
+	_cleanup_free_ struct status_write *q = calloc(1, sizeof(*q));
+	_cleanup_buf_ struct buf path = {0};
+	if (n > CLAIM_DEVICES_MAX || !*claim->name || !*claim->namespace_)
+		return -EINVAL;
+	if (!q)
+		return -ENOMEM;
+	*q = (struct status_write){.done = done, .user = user};
+	claim_path_add(&path, claim);
+	buf_puts(&path, "/status?force=true&fieldManager=");
+	url_add(&path, driver);
+	json_t *body = path.failed ? NULL : body_new(a, driver, claim, devices, n, now_s);
+	if (!body)
+		return -ENOMEM;
+	int r = resource_send(a, "PATCH", buf_text(&path), "application/apply-patch+yaml", body, STATUS_TIMEOUT_MS, on_status, free, q);
+	json_decref(body);
+	if (r < 0)
+		return r;
+	q = NULL;
+	return 0;
+}
