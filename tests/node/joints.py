@@ -67,7 +67,20 @@ class Joints:
                            "devices": [{"name": device, "containerEdits": edits}]})
 
     def write_spec(self, device, edits, version="0.5.0"):
-        self.corner.write(f"/var/run/cdi/dra.net-{device}.json", self.spec(device, edits, version))
+        self.put(f"dra.net-{device}", self.spec(device, edits, version))
+
+    def put(self, name, text):
+        """Write a file of that name, or remove it (None).  The runtime hears of it by
+        inotify, a moment later: wait until it knows a file written after this one."""
+        if text is None:
+            self.corner.remove(f"/var/run/cdi/{name}.json")
+        else:
+            self.corner.write(f"/var/run/cdi/{name}.json", text)
+        self.made += 1
+        later = f"later{self.made}"
+        self.corner.write(f"/var/run/cdi/{later}.json", self.spec(later, {"env": ["JOINT=later"]}))
+        self.corner.wait(lambda: self.create(later)[0], "the runtime to see a CDI file", 5)
+        self.corner.remove(f"/var/run/cdi/{later}.json")
 
     def hold(self):
         holder = self.corner.popen(["/usr/bin/python3", "-c", HOLDER], stdout=subprocess.PIPE, text=True)
@@ -81,13 +94,13 @@ class Joints:
         self.write_spec("absent", {"env": ["JOINT=a"]})
         container, why = self.create("absent")
         self.check("its file appears: the same call works", container, why)
-        self.corner.remove("/var/run/cdi/dra.net-absent.json")
+        self.put("dra.net-absent", None)
         self.check("its file is gone: refused again", UNRESOLVABLE in self.create("absent")[1])
 
     # b: which comes first, CDI or the hook
     def cdi_before_hook(self):
         def write(_pod, _container):
-            self.write_spec("order", {"env": ["JOINT=b"]})
+            self.corner.write("/var/run/cdi/order.json", self.spec("order", {"env": ["JOINT=b"]}))
         with self.plugin({"CreateContainer": write}) as plugin:
             container, why = self.create("order")
             called = [c.name for c in plugin.calls if c.name == "CreateContainer"]
@@ -166,7 +179,8 @@ class Joints:
         def node(descriptor):
             return {"deviceNodes": [{"path": "/dev/null", "hostPath": f"/proc/{pid}/fd/{descriptor}"}]}
         self.write_spec("link", node("900"))
-        self.check("the descriptor itself is a symlink: not a device node", "not a device node" in self.create("link")[1])
+        _, why = self.create("link")
+        self.check("the descriptor itself is a symlink: not a device node", "not a device node" in why, why)
         self.write_spec("null", node("902/null"))
         self.check("a node with a major is accepted once", *self.create("null"))
         holder.kill()
@@ -250,12 +264,12 @@ class Joints:
             self.write_spec("edits", edits)
             container, why = self.create("edits")
             self.check(f"a device with {what}: {'accepted' if wanted else 'refused'}", bool(container) == wanted, why)
-        self.corner.write("/var/run/cdi/broken.json", "{")
+        self.put("broken", "{")
         self.check("a broken file beside hurts no other", *self.create("edits"))
-        self.corner.write("/var/run/cdi/twice.json", self.spec("edits", {"env": ["JOINT=twice"]}))
+        self.put("twice", self.spec("edits", {"env": ["JOINT=twice"]}))
         self.check("one name in two files: refused", UNRESOLVABLE in self.create("edits")[1])
         for name in ("broken", "twice"):
-            self.corner.remove(f"/var/run/cdi/{name}.json")
+            self.put(name, None)
 
     # e: a pod's network namespace held open over its end
     def pinned_netns(self):
