@@ -88,9 +88,10 @@ struct attachment_record {
 	char share_id[SHARE_ID_SIZE];
 	bool admin_access; /* observed only: never moved (protocols §4.4); plan is NULL */
 	char device[DEVICE_NAME_SIZE];
-	enum device_state state;  /* prepared, attached or released */
-	struct attach_plan *plan; /* one reference */
-	struct pod_state pod;     /* while attached */
+	enum device_state state;           /* prepared, attached or released */
+	struct attach_plan *plan;          /* one reference */
+	struct pod_state pod;              /* while attached */
+	char attached_in[SANDBOX_ID_SIZE]; /* the sandbox for which the state says attached; the claim may want another one by now */
 };
 /* One prepared claim as it is on disk. A crash may leave any older version of it; the kernel is asked where the devices are. */
 struct claim_record {

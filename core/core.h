@@ -136,10 +136,11 @@ enum effect_type {
 	EFFECT_TYPE_MAX
 };
 
-/* The CDI spec file of a claim. A container that lists the claim can be created only while the file resolves (protocols §7.9). The runtime
- * resolves CDI ids BEFORE it calls the CreateContainer hook, so the file must be there while an attach is still under way; PENDING is a
- * file that resolves only as long as this very process lives (its device node is /proc/<pid>/fd/<n>), so a crash in between closes the door
- * again. */
+/* The CDI spec file of a claim: the door through which its containers get in (protocols §7.9). Measured with containerd: CDI ids are
+ * resolved before the CreateContainer hook is called, and a hook whose plugin dies is skipped. So the door has three positions: NONE     no
+ * file: CreateContainer is refused. PENDING  while an attach is under way and the hook will hold the container back: a file that resolves
+ * only as long as this very process lives, and that mounts a marker which exists only while the devices are in the pod, so that a container
+ * let through by our death cannot start. FINAL    the devices are in the pod: the marker exists, a plain file. */
 enum token { TOKEN_NONE, TOKEN_PENDING, TOKEN_FINAL };
 
 struct prepared_device {

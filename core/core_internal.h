@@ -20,7 +20,7 @@
 #include "core/states.h"
 
 #define NEVER UINT64_MAX
-enum { ERROR_KEPT = 400 };
+enum { ERROR_KEPT = 256 };
 
 struct attachment;
 struct claim;
@@ -68,7 +68,9 @@ struct claim {
 	uint64_t read_op;
 	bool unprepare; /* the kubelet wants it gone */
 	/* The record on disk: versions, so that "durable" can be asked of any change. */
-	uint64_t version, stored, storing, intent;
+	uint64_t version, stored, storing;
+	uint64_t intent;   /* the version that says where the devices are to go */
+	uint64_t attached; /* the version that says that they are there */
 	uint64_t store_op, forget_op;
 	struct retry store_retry;
 	char store_error[ERROR_KEPT];
@@ -86,11 +88,13 @@ enum { TOKEN_UNSURE = -1 };
 
 enum pin_state { PIN_OPENING, PIN_HELD, PIN_FAILED };
 struct pin {
-	char id[SANDBOX_ID_SIZE];
+	struct sandbox sandbox; /* claims may want another one by now */
 	enum pin_state state;
 	uint64_t op;
 	uint64_t inode;
 	uint64_t expected; /* inode the record names; 0 = any */
+	uint64_t retry_at; /* when a failed one may be tried again */
+	bool dead;         /* failed because there is no such namespace any more, not because we could not open it */
 	char error[ERROR_KEPT];
 };
 

@@ -14,16 +14,14 @@ void *core_alloc(size_t n, size_t size)
 
 char *core_text(const char *format, ...)
 {
+	char text[2 * ERROR_TEXT_MAX];
 	va_list ap;
 	va_start(ap, format);
-	int len = vsnprintf(NULL, 0, format, ap);
+	(void)vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-	char *text = core_alloc((size_t)(len < 0 ? 0 : len) + 1, 1);
-	va_start(ap, format);
-	if (len > 0)
-		(void)vsnprintf(text, (size_t)len + 1, format, ap);
-	va_end(ap);
-	return text;
+	char *copy = core_alloc(strlen(text) + 1, 1);
+	memcpy(copy, text, strlen(text));
+	return copy;
 }
 
 void core_list_add(void ***list, size_t *n, void *item)

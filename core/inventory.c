@@ -80,11 +80,11 @@ void device_apply(struct core *c, struct device *d, enum device_event event, str
 static void device_unsettle(struct device *d)
 {
 	struct attachment *a = d->owner;
-	if (!a || a->op || a->claim->phase < CLAIM_READY)
+	if (!a || a->op || a->claim->phase != CLAIM_READY)
 		return;
 	if (d->present && a->place != PLACE_HOST) {
 		a->place = PLACE_UNKNOWN;
-		a->restore = true;
+		a->restore = *a->claim->record.sandbox.id != 0; /* it has been away */
 	} else if (!d->present && a->place == PLACE_HOST) {
 		a->place = PLACE_UNKNOWN;
 	}
@@ -103,11 +103,10 @@ static void device_seen(struct core *c, const struct device_facts *facts)
 	bool same = d->present && device_attributes_equal(&d->facts, facts);
 	d->facts = *facts;
 	d->unseen = false;
-	if (!same) {
-		d->present = true;
+	if (!same)
 		d->revision = 0;
-		device_unsettle(d);
-	}
+	d->present = true;
+	device_unsettle(d);
 	d->filtered = c->options.filter && !filter_keeps(c->options.filter, facts, NULL);
 	c->publish_dirty = true;
 }

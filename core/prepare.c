@@ -8,9 +8,16 @@ static void prepare_fail(struct core *c, struct claim *claim, const char *text)
 {
 	effect_event(c, SUBJECT_CLAIM, claim, "ClaimPrepareFailed", text);
 	waiters_settle(c, claim->record.ref.uid, text);
-	if (claim->version) /* a write that failed late, or an older record, may be on disk */
-		effect_add(c, EFFECT_FORGET, false)->forget = claim->record.ref;
-	claim_remove(c, claim);
+	if (!claim->version) {
+		claim_remove(c, claim);
+		return;
+	}
+	/* A write that failed late, or one nobody waited for, may have left a record: only when that is gone may others have the devices.
+	 */
+	claim->phase = CLAIM_UNPREPARED;
+	claim->record.unprepared = true;
+	claim->status_dirty = false;
+	claim_changed(claim);
 }
 
 static void prepare_start(struct core *c, struct claim *claim)
@@ -32,14 +39,11 @@ void prepare_request(struct core *c, const struct event *e)
 		struct claim *claim = claim_find(c, w->claims[i].ref.uid);
 		if (!claim) {
 			prepare_start(c, claim_new(c, &w->claims[i].ref));
-		} else if (claim->phase >= CLAIM_UNPREPARED) {
-			/* Only its status was still to be told: begin again, a record that is being removed is written anew. */
-			claim_release_devices(c, claim);
+		} else if (claim->phase == CLAIM_UNPREPARED && !claim->record.n && !claim->store_op) {
+			/* Only its status was still to be told: begin again. */
 			claim->record = (struct claim_record){.ref = w->claims[i].ref};
-			claim->forget_op = claim->store_op = 0;
-			claim->store_retry.at = NEVER;
 			prepare_start(c, claim);
-		} else if (claim->unprepare) {
+		} else if (claim->unprepare || claim->phase >= CLAIM_UNPREPARED) {
 			w->claims[i].settled = true;
 			w->claims[i].error = core_text("claim %s/%s is being unprepared, its devices are on their way home: try again",
 			                               claim->record.ref.namespace_, claim->record.ref.name);

@@ -16,7 +16,9 @@ static enum token token_wanted(const struct core *c, const struct claim *claim)
 {
 	if (claim->phase != CLAIM_READY || !claim->record.wants_pod || !claim_has_movable(claim))
 		return TOKEN_NONE;
-	if (claim_is_attached(claim))
+	/* Not before the record says so: after a crash a device that is merely "prepared" would be configured anew, under a container that
+	 * runs. */
+	if (claim_is_attached(claim) && claim->stored >= claim->attached)
 		return TOKEN_FINAL;
 	/* The runtime resolves CDI ids before it calls the CreateContainer hook: while the hook is there to hold the container back, let it
 	 * come that far. */
@@ -39,6 +41,8 @@ static void token_reconcile(struct core *c, struct claim *claim)
 	claim->token_next = wanted;
 	claim->token_retry.at = NEVER;
 }
+
+static void claim_let_go(struct core *c, struct claim *claim);
 
 /* ---- the record on disk ---------------------------------------------------------------------------------------------------------------
  */
@@ -71,6 +75,8 @@ static void store_done(struct core *c, struct claim *claim, const struct event *
 	claim->stored = claim->storing;
 	claim->store_retry = (struct retry){.at = NEVER};
 	claim->store_error[0] = 0;
+	if (claim->phase == CLAIM_UNPREPARED && claim->stored == claim->version)
+		claim_let_go(c, claim);
 }
 
 /* ---- status.devices -------------------------------------------------------------------------------------------------------------------
@@ -121,7 +127,7 @@ static void status_reconcile(struct core *c, struct claim *claim)
 	struct effect *f = effect_add(c, EFFECT_STATUS, true);
 	f->status.claim = claim->record.ref;
 	f->status.devices = core_alloc(claim->record.n, sizeof(*f->status.devices));
-	for (size_t i = 0; i < claim->record.n; i++)
+	for (size_t i = 0; claim->phase == CLAIM_READY && i < claim->record.n; i++)
 		if (!claim->record.devices[i].admin_access)
 			status_fill(&claim->attachments[i], &f->status.devices[f->status.n++]);
 	claim->status_op = f->op;
@@ -165,30 +171,44 @@ static void move_fail(struct core *c, struct attachment *a, const char *text)
 	a->claim->status_dirty = true;
 }
 
-static const char *held(const struct core *c, const char *sandbox)
-{
-	const struct pin *p = pin_find(c, sandbox);
-	return p && p->state == PIN_HELD ? p->id : "";
-}
+enum reach { REACH_HELD, REACH_NOT_YET, REACH_NONE };
 
-static bool opening(const struct core *c, const char *sandbox)
+/* Whether a sandbox's namespace is in our hands. A namespace that we failed to open, though it may exist, is tried again: looking for a
+ * device only on the host would mistake "in there" for "gone". */
+static enum reach reach(struct core *c, struct attachment *a, const char *sandbox)
 {
 	const struct pin *p = pin_find(c, sandbox);
-	return p && p->state == PIN_OPENING;
+	if (!p || (p->state == PIN_FAILED && p->dead))
+		return REACH_NONE;
+	if (p->state == PIN_HELD)
+		return REACH_HELD;
+	if (p->state == PIN_FAILED && p->retry_at <= c->now)
+		pin_request(c, &p->sandbox, p->expected);
+	else if (p->state == PIN_FAILED)
+		move_fail(c, a, p->error);
+	return REACH_NOT_YET;
 }
 
 static void attach_try(struct core *c, struct attachment *a)
 {
 	struct claim *claim = a->claim;
 	const struct pin *p = pin_find(c, claim->record.sandbox.id);
-	if (p && p->state == PIN_OPENING)
+	if (!p) {
+		pin_request(c, &claim->record.sandbox, 0);
 		return;
-	if (!p || p->state == PIN_FAILED) {
-		char text[ERROR_KEPT];
-		(void)snprintf(text, sizeof(text), "the pod's network namespace %.120s cannot be opened: %.200s",
-		               claim->record.sandbox.netns, p ? p->error : "it is not held");
+	}
+	switch (reach(c, a, p->sandbox.id)) {
+	case REACH_HELD:
+		break;
+	case REACH_NOT_YET:
+		return;
+	case REACH_NONE: {
+		char text[ERROR_TEXT_MAX + PATH_SIZE];
+		(void)snprintf(text, sizeof(text), "the pod's network namespace %s cannot be opened: %s", claim->record.sandbox.netns,
+		               p->error);
 		move_fail(c, a, text);
 		return;
+	}
 	}
 	/* The device may have become an uplink since Prepare: promise 7 goes before promise 2. */
 	if (a->device->uplink && a->place == PLACE_HOST) {
@@ -201,8 +221,8 @@ static void attach_try(struct core *c, struct attachment *a)
 			move_fail(c, a, claim->store_error);
 		return;
 	}
-	STR_COPY(a->where, p->id);
-	move_start(c, a, EFFECT_ATTACH, p->id);
+	STR_COPY(a->where, p->sandbox.id);
+	move_start(c, a, EFFECT_ATTACH, p->sandbox.id);
 }
 
 static void attachment_gone(struct core *c, struct attachment *a)
@@ -223,10 +243,16 @@ static void attachment_gone(struct core *c, struct attachment *a)
 static void attachment_reconcile(struct core *c, struct attachment *a)
 {
 	const struct claim *claim = a->claim;
-	if (a->record->admin_access || a->op || !due(c, a->retry_at) || !c->inventory_known || opening(c, a->where))
+	if (a->record->admin_access || a->op || !due(c, a->retry_at) || !c->inventory_known)
 		return;
+	if (a->place == PLACE_GONE && a->device->present) {
+		a->place = PLACE_UNKNOWN; /* the monitor says otherwise */
+		a->restore = *claim->record.sandbox.id != 0;
+	}
 	if (a->place == PLACE_UNKNOWN) {
-		move_start(c, a, EFFECT_PROBE, held(c, a->where));
+		enum reach r = *a->where ? reach(c, a, a->where) : REACH_NONE;
+		if (r != REACH_NOT_YET)
+			move_start(c, a, EFFECT_PROBE, r == REACH_HELD ? a->where : "");
 		return;
 	}
 	if (a->place == PLACE_GONE) {
@@ -245,17 +271,21 @@ static void attachment_reconcile(struct core *c, struct attachment *a)
 	/* On its way home, or to another sandbox by way of home. First shut the door. */
 	if (claim->token == TOKEN_FINAL || claim->token == TOKEN_UNSURE)
 		return;
-	move_start(c, a, EFFECT_DETACH, a->place == PLACE_POD ? held(c, a->where) : "");
+	enum reach r = a->place == PLACE_POD ? reach(c, a, a->where) : REACH_NONE;
+	if (r != REACH_NOT_YET)
+		move_start(c, a, EFFECT_DETACH, r == REACH_HELD ? a->where : "");
 }
 
 static void attached(struct core *c, struct attachment *a, const struct event *e)
 {
 	a->record->pod = *e->done.pod;
+	STR_COPY(a->record->attached_in, a->where);
 	a->error[0] = 0;
 	a->failures = 0;
 	a->restore = false;
 	device_apply(c, a->device, DEVICE_EVENT_ATTACHED, a, e->done.duration_ms, 0, NULL);
 	claim_changed(a->claim);
+	a->claim->attached = a->claim->version;
 }
 
 static void released(struct core *c, struct attachment *a, const struct event *e)
@@ -265,6 +295,7 @@ static void released(struct core *c, struct attachment *a, const struct event *e
 	a->restore = false;
 	a->where[0] = 0;
 	a->record->pod = (struct pod_state){0};
+	a->record->attached_in[0] = 0;
 	if (e->done.place == PLACE_HOST && !a->device->present) {
 		/* The monitor tells it in a moment; the next claim may be faster. */
 		a->device->present = true;
@@ -307,6 +338,8 @@ void move_done(struct core *c, struct attachment *a, const struct event *e)
 		attached(c, a, e);
 	} else if (a->op_type == EFFECT_DETACH) {
 		released(c, a, e);
+	} else if (a->op_type == EFFECT_PROBE && a->place == PLACE_GONE && a->device->present) {
+		a->retry_at = retry_after(c, ++a->failures); /* the monitor is about to agree, or the next look will */
 	} else if (a->op_type == EFFECT_PROBE) {
 		a->error[0] = 0;
 		a->failures = 0;
@@ -318,25 +351,30 @@ void move_done(struct core *c, struct attachment *a, const struct event *e)
 /* ---- the claim as a whole ---------------------------------------------------------------------------------------------------------------
  */
 
-static void claim_finish_unprepare(struct core *c, struct claim *claim)
+static void claim_finish_unprepare(struct claim *claim)
 {
 	if (!claim->unprepare || claim->phase != CLAIM_READY || !claim_is_home(claim) || claim->token != TOKEN_NONE || claim->token_op)
 		return;
-	for (size_t i = 0; i < claim->record.n; i++) {
-		struct attachment *a = &claim->attachments[i];
-		if (a->device)
-			device_apply(c, a->device, DEVICE_EVENT_UNPREPARED, a, 0, 0, NULL);
-	}
-	claim_release_devices(c, claim);
 	claim->phase = CLAIM_UNPREPARED;
 	claim->record.unprepared = true;
 	claim_changed(claim);
 	claim->status_dirty = true;
 }
 
+/* Only when a crash cannot bring the claim back may another one have its devices: two records must never name one device. */
+static void claim_let_go(struct core *c, struct claim *claim)
+{
+	for (size_t i = 0; i < claim->record.n; i++) {
+		struct attachment *a = &claim->attachments[i];
+		if (a->device && a->device->state >= DEVICE_PREPARED)
+			device_apply(c, a->device, DEVICE_EVENT_UNPREPARED, a, 0, 0, NULL);
+	}
+	claim_release_devices(c, claim);
+}
+
 static void claim_finish_forget(struct core *c, struct claim *claim)
 {
-	if (claim->phase != CLAIM_UNPREPARED || claim->store_op || claim->status_op)
+	if (claim->phase != CLAIM_UNPREPARED || claim->store_op || claim->status_op || !due(c, claim->store_retry.at))
 		return;
 	/* Still something to tell, and the record of that debt can be kept: wait. A disk that takes no more writes still removes files, and
 	 * the kubelet's answer must not hang on it. */
@@ -356,7 +394,7 @@ void claim_reconcile(struct core *c, struct claim *claim)
 		token_reconcile(c, claim);
 		for (size_t i = 0; i < claim->record.n; i++)
 			attachment_reconcile(c, &claim->attachments[i]);
-		claim_finish_unprepare(c, claim);
+		claim_finish_unprepare(claim);
 	}
 	status_reconcile(c, claim);
 	claim_finish_forget(c, claim);
@@ -384,6 +422,7 @@ static void forget_done(struct core *c, struct claim *claim, const struct event 
 		retry_failed(c, &claim->store_retry);
 		return;
 	}
+	claim_let_go(c, claim);
 	claim_remove(c, claim);
 }
 

@@ -17,12 +17,15 @@ static void recover_attachment(struct core *c, struct claim *claim, struct attac
 	}
 	a->device = d;
 	d->owner = a;
+	/* It was attached to an earlier sandbox and on its way to this one: wherever it is, it is not known to be as planned. */
+	if (r->state == DEVICE_ATTACHED && !str_equal(r->attached_in, claim->record.sandbox.id))
+		r->state = DEVICE_PREPARED;
 	d->state = r->state;
 	a->place = PLACE_UNKNOWN;
 	/* The record named the sandbox before the device went there: from then on it may be there, or half way. */
 	if (*claim->record.sandbox.id) {
 		STR_COPY(a->where, claim->record.sandbox.id);
-		a->restore = r->state != DEVICE_RELEASED || claim->record.wants_pod;
+		a->restore = true;
 	}
 	effect_transition(c, a, d, r->state, r->state, "recovered", 0, 0, NULL);
 }
@@ -34,6 +37,11 @@ void recover_record(struct core *c, struct claim_record *record)
 		return;
 	}
 	struct claim *claim = claim_new(c, &record->ref);
+	if (record->unprepared) { /* nothing is held any more, only the status is still to be told */
+		for (size_t i = 0; i < record->n; i++)
+			attach_plan_unref(record->devices[i].plan);
+		record->n = 0;
+	}
 	struct attachment_record *devices = record->devices;
 	size_t n = record->n;
 	claim_set_devices(claim, n);

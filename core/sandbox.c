@@ -8,7 +8,7 @@
 struct pin *pin_find(const struct core *c, const char *id)
 {
 	for (size_t i = 0; *id && i < c->n_pins; i++)
-		if (str_equal(c->pins[i]->id, id))
+		if (str_equal(c->pins[i]->sandbox.id, id))
 			return c->pins[i];
 	return NULL;
 }
@@ -20,13 +20,14 @@ void pin_request(struct core *c, const struct sandbox *s, uint64_t expected_inod
 		return;
 	if (!p) {
 		p = core_alloc(1, sizeof(*p));
-		STR_COPY(p->id, s->id);
+		p->sandbox = *s;
 		LIST_ADD(c->pins, c->n_pins, p);
 	}
 	p->state = PIN_OPENING;
+	p->retry_at = c->now + c->options.retry_min_ms;
 	p->expected = expected_inode;
 	struct effect *f = effect_add(c, EFFECT_PIN, true);
-	f->pin = *s;
+	f->pin = p->sandbox;
 	p->op = f->op;
 }
 
@@ -39,19 +40,23 @@ bool pin_done(struct core *c, const struct event *e)
 		p->inode = e->done.netns_inode;
 		if (e->done.result < 0) {
 			p->state = PIN_FAILED;
+			/* No file, or a file that is no namespace any more: the runtime has taken it down. Anything else is our trouble and
+			 * may pass. */
+			p->dead = e->done.result == -ENOENT || e->done.result == -EINVAL;
 			str_cut(p->error, sizeof(p->error), e->done.error ? e->done.error : "unknown reason");
 			return true;
 		}
 		p->state = PIN_HELD;
 		if (p->expected && p->expected != p->inode) {
 			p->state = PIN_FAILED;
+			p->dead = true;
 			str_cut(p->error, sizeof(p->error), "another network namespace has taken the place of the pod's");
-			STR_COPY(effect_add(c, EFFECT_UNPIN, false)->unpin, p->id);
+			STR_COPY(effect_add(c, EFFECT_UNPIN, false)->unpin, p->sandbox.id);
 			return true;
 		}
 		for (size_t k = 0; k < c->n_claims; k++) {
 			struct claim_record *r = &c->claims[k]->record;
-			if (str_equal(r->sandbox.id, p->id) && r->netns_inode != p->inode) {
+			if (str_equal(r->sandbox.id, p->sandbox.id) && r->netns_inode != p->inode) {
 				r->netns_inode = p->inode;
 				claim_changed(c->claims[k]);
 			}
@@ -67,11 +72,11 @@ static bool pin_used(const struct core *c, const struct pin *p)
 		return true;
 	for (size_t i = 0; i < c->n_claims; i++) {
 		const struct claim *claim = c->claims[i];
-		if (claim->record.wants_pod && str_equal(claim->record.sandbox.id, p->id))
+		if (claim->record.wants_pod && str_equal(claim->record.sandbox.id, p->sandbox.id))
 			return true;
 		for (size_t k = 0; k < claim->record.n; k++) {
 			const struct attachment *a = &claim->attachments[k];
-			if (str_equal(a->where, p->id) && (a->op || a->place == PLACE_POD || a->place == PLACE_UNKNOWN))
+			if (str_equal(a->where, p->sandbox.id) && (a->op || a->place == PLACE_POD || a->place == PLACE_UNKNOWN))
 				return true;
 		}
 	}
@@ -87,7 +92,7 @@ void pins_drop_unused(struct core *c)
 			continue;
 		}
 		if (p->state == PIN_HELD)
-			STR_COPY(effect_add(c, EFFECT_UNPIN, false)->unpin, p->id);
+			STR_COPY(effect_add(c, EFFECT_UNPIN, false)->unpin, p->sandbox.id);
 		LIST_REMOVE(c->pins, c->n_pins, i);
 		free(p);
 	}
@@ -146,11 +151,6 @@ static void sandbox_stop(struct core *c, const struct event *e)
 	for (size_t i = 0; i < c->n_claims; i++)
 		if (c->claims[i]->phase == CLAIM_READY && str_equal(c->claims[i]->record.sandbox.id, s->id))
 			claim_set_wish(c, c->claims[i], false, NULL);
-	/* The namespace is pinned and cannot die before the worker has brought the devices home. */
-	if (!c->options.synchronous_hooks) {
-		hook_reply(c, e->hook.call, NULL);
-		return;
-	}
 	struct waiter *w = waiter_add(c, WAIT_STOP, e->hook.call, e->hook.deadline);
 	STR_COPY(w->sandbox, s->id);
 }

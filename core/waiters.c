@@ -157,9 +157,15 @@ static int run_settled(const struct core *c, const struct claim *claim, const st
 
 static int create_settled(const struct claim *claim, char *error, size_t size)
 {
-	if (claim_is_attached(claim))
+	/* Not before the marker is there: the container was created on the strength of a pending spec and mounts it. */
+	if (claim_is_attached(claim) && (!claim_has_movable(claim) || (claim->token == TOKEN_FINAL && !claim->token_op)))
 		return 1;
 	const struct attachment *failing = claim_failing(claim);
+	if (!failing && claim->store_error[0]) {
+		(void)snprintf(error, size, "the record of claim %s/%s cannot be written: %s", claim->record.ref.namespace_,
+		               claim->record.ref.name, claim->store_error);
+		return -1;
+	}
 	if (!failing)
 		return 0;
 	(void)snprintf(error, size, "claim %s/%s: device %s is not in the pod: %s", claim->record.ref.namespace_, claim->record.ref.name,
@@ -167,11 +173,17 @@ static int create_settled(const struct claim *claim, char *error, size_t size)
 	return -1;
 }
 
-static int stop_settled(const struct claim *claim, const struct waiter *w)
+/* A stop need not wait for the moves: the namespace cannot die while it is pinned. Where we could not pin it (yet), waiting is what keeps
+ * it alive. */
+static int stop_settled(const struct core *c, const struct claim *claim, const struct waiter *w)
 {
+	const struct pin *p = pin_find(c, w->sandbox);
+	if (p && ((p->state == PIN_HELD && !c->options.synchronous_hooks) || (p->state == PIN_FAILED && p->dead)))
+		return 1;
 	for (size_t i = 0; i < claim->record.n; i++) {
 		const struct attachment *a = &claim->attachments[i];
-		if (str_equal(a->where, w->sandbox) && (a->op || a->place != PLACE_HOST) && !a->error[0])
+		bool there = a->op || a->place == PLACE_POD || a->place == PLACE_UNKNOWN;
+		if (str_equal(a->where, w->sandbox) && there && (p || !a->error[0]))
 			return 0;
 	}
 	return 1;
@@ -196,7 +208,7 @@ static bool hook_answered(struct core *c, const struct waiter *w, bool late)
 			continue;
 		int one = w->kind == WAIT_RUN      ? run_settled(c, claim, w, error, sizeof(error))
 		          : w->kind == WAIT_CREATE ? create_settled(claim, error, sizeof(error))
-		                                   : stop_settled(claim, w);
+		                                   : stop_settled(c, claim, w);
 		if (one <= 0)
 			all = one;
 	}

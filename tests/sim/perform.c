@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Performing effects on the model, with every way of failing that the real thing has. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/str.h"
+#include "tests/sim/sim.h"
+
+int record_copy(const struct claim_record *from, struct claim_record *ret)
+{
+	*ret = *from;
+	ret->devices = calloc(from->n ? from->n : 1, sizeof(*ret->devices));
+	if (!ret->devices)
+		abort();
+	for (size_t i = 0; i < from->n; i++) {
+		ret->devices[i] = from->devices[i];
+		if (ret->devices[i].plan)
+			attach_plan_ref(ret->devices[i].plan);
+	}
+	return 0;
+}
+
+enum queue { QUEUE_MOVER, QUEUE_DISK, QUEUE_NONE };
+static enum queue queue_of(enum effect_type t)
+{
+	switch (t) {
+	case EFFECT_SNAPSHOT:
+	case EFFECT_ATTACH:
+	case EFFECT_DETACH:
+	case EFFECT_PROBE:
+		return QUEUE_MOVER;
+	case EFFECT_STORE:
+	case EFFECT_FORGET:
+		return QUEUE_DISK;
+	default:
+		return QUEUE_NONE;
+	}
+}
+
+bool perform_ready(const struct sim *s, size_t i)
+{
+	if (s->pending[i].performed)
+		return false;
+	enum queue q = queue_of(s->pending[i].effect.type);
+	for (size_t k = 0; q != QUEUE_NONE && k < i; k++)
+		if (!s->pending[k].performed && queue_of(s->pending[k].effect.type) == q)
+			return false;
+	return true;
+}
+
+/* 0 works; 1 fails and changes nothing; 2 and 3 fail half way where the kernel can do that. */
+uint32_t perform_ways(const struct pending *p)
+{
+	switch (p->effect.type) {
+	case EFFECT_ATTACH:
+	case EFFECT_DETACH:
+		return 4;
+	case EFFECT_EVENT:
+		return 2;
+	default:
+		return 2;
+	}
+}
+
+static int held_sandbox(const struct sim *s, const char *id)
+{
+	int n = sandbox_index(id);
+	return n >= 0 && s->sandboxes[n].pinned ? n : -1;
+}
+
+static void found(const struct sim *s, struct pending *p, const struct wdevice *d, int sandbox)
+{
+	(void)s;
+	p->place = !d->exists                            ? PLACE_GONE
+	           : d->place == ON_HOST                 ? PLACE_HOST
+	           : sandbox >= 0 && d->place == sandbox ? PLACE_POD
+	                                                 : PLACE_GONE;
+	if (p->place == PLACE_POD) {
+		STR_COPY(p->pod.ifname, p->effect.move.plan->pod.ifname);
+		p->pod.n_addresses = 0;
+	}
+}
+
+static void perform_attach(struct sim *s, struct pending *p, uint32_t how)
+{
+	struct wdevice *d = &s->devices[device_index(p->effect.move.plan->facts.name)];
+	int sandbox = held_sandbox(s, p->effect.move.sandbox);
+	found(s, p, d, sandbox);
+	if (p->place == PLACE_GONE || sandbox < 0 || how == 1) {
+		p->result = p->place == PLACE_GONE ? -ENODEV : -EIO;
+		return;
+	}
+	d->told = false;
+	if (d->default_route) { /* the routes go with the move */
+		d->default_route = false;
+		s->uplinks_told = false;
+	}
+	if (how >= 2) { /* the undo failed too: half configured, in the pod or on the host */
+		d->place = how == 2 ? sandbox : ON_HOST;
+		d->mtu = 7;
+		if (how == 3) { /* an undo that reports success must have succeeded */
+			d->mtu = p->effect.move.plan->host.mtu;
+			d->named = true;
+		}
+		found(s, p, d, sandbox);
+		p->result = -EIO;
+		return;
+	}
+	s->attaches++;
+	d->replugged = false;
+	d->place = sandbox;
+	d->mtu = p->effect.move.plan->pod.mtu;
+	found(s, p, d, sandbox);
+}
+
+static void perform_detach(struct sim *s, struct pending *p, uint32_t how)
+{
+	struct wdevice *d = &s->devices[device_index(p->effect.move.plan->facts.name)];
+	int sandbox = held_sandbox(s, p->effect.move.sandbox);
+	found(s, p, d, sandbox);
+	if (p->place == PLACE_GONE)
+		return;
+	if (how == 1) {
+		p->result = -EIO;
+		return;
+	}
+	d->told = false;
+	d->place = ON_HOST;
+	d->mtu = how ? 8 : p->effect.move.plan->host.mtu;
+	d->named = how == 0 || how == 3;
+	p->place = PLACE_HOST;
+	if (how)
+		p->result = -EIO;
+}
+
+static void perform_snapshot(struct sim *s, struct pending *p, uint32_t how)
+{
+	int i = device_index(p->effect.snapshot.device);
+	const struct wdevice *d = &s->devices[i];
+	if (how || !d->exists || d->place != ON_HOST || !d->named || d->ifindex != p->effect.snapshot.ifindex) {
+		p->result = -ENODEV;
+		return;
+	}
+	p->host = (struct host_state){.ifindex = d->ifindex, .mtu = d->mtu, .up = true};
+	STR_COPY(p->host.ifname, p->effect.snapshot.ifname);
+	STR_COPY(p->host.type, "device");
+}
+
+static struct claim_record *record_find(struct sim *s, const char *uid)
+{
+	for (size_t i = 0; i < s->n_records; i++)
+		if (str_equal(s->records[i].ref.uid, uid))
+			return &s->records[i];
+	return NULL;
+}
+
+static void perform_store(struct sim *s, struct pending *p, uint32_t how)
+{
+	if (how || s->disk_full) {
+		p->result = -ENOSPC;
+		return;
+	}
+	struct claim_record *r = record_find(s, p->record.ref.uid);
+	if (!r && s->n_records == RECORDS) {
+		sim_break(s, "%d records on disk: they are not removed", RECORDS);
+		return;
+	}
+	if (r)
+		claim_record_free(r);
+	else
+		r = &s->records[s->n_records++];
+	*r = p->record;
+	p->record = (struct claim_record){0};
+}
+
+static void perform_forget(struct sim *s, struct pending *p, uint32_t how)
+{
+	if (how) {
+		p->result = -EIO;
+		return;
+	}
+	struct claim_record *r = record_find(s, p->effect.forget.uid);
+	if (!r)
+		return;
+	claim_record_free(r);
+	*r = s->records[--s->n_records];
+}
+
+static void value_object(struct value *v, size_t n)
+{
+	*v = (struct value){.type = VALUE_OBJECT, .n = n, .keys = calloc(n, sizeof(char *)), .items = calloc(n, sizeof(*v))};
+	if (!v->keys || !v->items)
+		abort();
+}
+
+/* {"interface": {"name": "netN", "mtu": M}} */
+static void config_value(struct value *v, int device, int64_t mtu)
+{
+	char name[16];
+	(void)snprintf(name, sizeof(name), "net%d", device);
+	value_object(v, 1);
+	v->keys[0] = strdup("interface");
+	value_object(&v->items[0], 2);
+	v->items[0].keys[0] = strdup("name");
+	v->items[0].items[0] = (struct value){.type = VALUE_STRING, .string = strdup(name)};
+	v->items[0].keys[1] = strdup("mtu");
+	v->items[0].items[1] = (struct value){.type = VALUE_INT, .integer = mtu};
+}
+
+static void object_fill(const struct wclaim *c, const char *pod_uid, struct claim_object *o)
+{
+	*o = (struct claim_object){
+	    .ref = c->ref, .allocated = true, .n_reserved = 1, .reserved_for_pod = true, .n_results = c->n, .n_configs = c->n};
+	STR_COPY(o->pod.uid, pod_uid);
+	STR_COPY(o->pod.name, pod_uid);
+	STR_COPY(o->pod.namespace_, "default");
+	o->results = calloc(c->n, sizeof(*o->results));
+	o->configs = calloc(c->n, sizeof(*o->configs));
+	if (!o->results || !o->configs)
+		abort();
+	for (size_t i = 0; i < c->n; i++) {
+		(void)snprintf(o->results[i].request, REQUEST_SIZE, "r%zu", i);
+		STR_COPY(o->results[i].pool, NODE);
+		device_name(c->devices[i], o->results[i].device);
+		o->configs[i].requests = calloc(1, sizeof(*o->configs[i].requests));
+		if (!o->configs[i].requests)
+			abort();
+		o->configs[i].n_requests = 1;
+		(void)snprintf(o->configs[i].requests[0], REQUEST_SIZE, "r%zu", i);
+		config_value(&o->configs[i].parameters, c->devices[i], c->bad_config ? 0 : 3000 + c->devices[i]);
+	}
+}
+
+static void perform_claim_get(struct sim *s, struct pending *p, uint32_t how)
+{
+	int pod = 0;
+	struct wclaim *c = claim_by_uid(s, p->effect.claim_get.uid, &pod);
+	if (how || s->api_down)
+		p->result = -ECONNREFUSED;
+	else if (!c || !c->exists)
+		p->result = -ENOENT;
+	else {
+		object_fill(c, s->pods[pod].uid, &p->object);
+		p->has_object = true;
+	}
+}
+
+static void perform_token(struct sim *s, struct pending *p, uint32_t how)
+{
+	struct wclaim *c = claim_by_uid(s, p->effect.token.claim.uid, NULL);
+	if (how) {
+		p->result = -EIO;
+		return;
+	}
+	if (!c)
+		return;
+	c->token = p->effect.token.token;
+	c->token_epoch = s->epoch;
+	c->token_sandbox = (int)p->effect.token.sandbox_pid - 1000;
+	c->marker = p->effect.token.token == TOKEN_FINAL;
+}
+
+static void perform_status(struct sim *s, struct pending *p, uint32_t how)
+{
+	struct wclaim *c = claim_by_uid(s, p->effect.status.claim.uid, NULL);
+	if (how || s->api_down) {
+		p->result = -ETIMEDOUT;
+		return;
+	}
+	if (!c || !c->exists) {
+		p->result = -ENOENT;
+		return;
+	}
+	c->status_known = true;
+	c->status_n = p->status_n;
+	for (int i = 0; i < p->status_n; i++)
+		for (size_t k = 0; k < c->n; k++)
+			if (device_index(p->status_device[i]) == c->devices[k])
+				c->status_ready[k] = p->status_ready[i];
+}
+
+static void perform_pin(struct sim *s, struct pending *p, uint32_t how)
+{
+	int n = sandbox_index(p->effect.pin.id);
+	if (how || !s->sandboxes[n].netns) {
+		p->result = how ? -EMFILE : -ENOENT;
+		return;
+	}
+	s->sandboxes[n].pinned = true;
+	p->inode = 5000 + (uint64_t)n;
+}
+
+void perform(struct sim *s, struct pending *p, uint32_t how)
+{
+	p->performed = true;
+	switch (p->effect.type) {
+	case EFFECT_CLAIM_GET:
+		perform_claim_get(s, p, how);
+		break;
+	case EFFECT_SNAPSHOT:
+		perform_snapshot(s, p, how);
+		break;
+	case EFFECT_ATTACH:
+		perform_attach(s, p, how);
+		break;
+	case EFFECT_DETACH:
+		perform_detach(s, p, how);
+		break;
+	case EFFECT_PROBE: {
+		int sandbox = held_sandbox(s, p->effect.move.sandbox);
+		found(s, p, &s->devices[device_index(p->effect.move.plan->facts.name)], sandbox);
+		if (how) {
+			p->result = -EIO;
+			p->place = PLACE_UNKNOWN;
+		}
+		break;
+	}
+	case EFFECT_STORE:
+		perform_store(s, p, how);
+		break;
+	case EFFECT_FORGET:
+		perform_forget(s, p, how);
+		break;
+	case EFFECT_TOKEN:
+		perform_token(s, p, how);
+		break;
+	case EFFECT_STATUS:
+		perform_status(s, p, how);
+		break;
+	case EFFECT_PIN:
+		perform_pin(s, p, how);
+		break;
+	default:
+		break;
+	}
+}
+
+void pending_drop(struct sim *s, size_t i)
+{
+	struct pending *p = &s->pending[i];
+	struct effects one = {.v = malloc(sizeof(struct effect)), .n = 1, .cap = 1};
+	if (!one.v)
+		abort();
+	one.v[0] = p->effect;
+	effects_free(&one);
+	claim_record_free(&p->record);
+	host_state_free(&p->host);
+	if (p->has_object)
+		claim_object_free(&p->object);
+	memmove(p, p + 1, (s->n_pending - i - 1) * sizeof(*p));
+	s->n_pending--;
+}
+
+void deliver(struct sim *s, size_t i)
+{
+	/* Out of the list first: core may begin something else at once. */
+	static const char *const text = "it failed";
+	struct pending p = s->pending[i];
+	memmove(&s->pending[i], &s->pending[i + 1], (s->n_pending - i - 1) * sizeof(p));
+	s->n_pending--;
+	if (p.result)
+		sim_say(s, "  <- operation %llu failed", (unsigned long long)p.effect.op);
+	struct event e = {0};
+	if (p.effect.op == 0) {
+		/* nobody waits */
+	} else if (p.effect.type == EFFECT_CLAIM_GET) {
+		e.type = EVENT_CLAIM_READ;
+		e.claim_read.op = p.effect.op;
+		e.claim_read.result = p.result;
+		e.claim_read.error = p.result ? text : NULL;
+		e.claim_read.object = p.has_object ? &p.object : NULL;
+		sim_feed(s, &e);
+	} else {
+		e.type = EVENT_DONE;
+		e.done.op = p.effect.op;
+		e.done.result = p.result;
+		e.done.error = p.result ? text : NULL;
+		e.done.place = p.place;
+		e.done.pod = p.place == PLACE_POD ? &p.pod : NULL;
+		e.done.netns_inode = p.inode;
+		if (p.effect.type == EFFECT_SNAPSHOT && p.result == 0)
+			e.done.host = &p.host;
+		sim_feed(s, &e);
+	}
+	struct effects one = {.v = malloc(sizeof(struct effect)), .n = 1, .cap = 1};
+	if (!one.v)
+		abort();
+	one.v[0] = p.effect;
+	effects_free(&one);
+	claim_record_free(&p.record);
+	host_state_free(&p.host);
+	if (p.has_object)
+		claim_object_free(&p.object);
+}
+
+void perform_crash(struct sim *s)
+{
+	bool mover = false, disk = false;
+	for (size_t i = 0; i < s->n_pending; i++) {
+		struct pending *p = &s->pending[i];
+		enum queue q = queue_of(p->effect.type);
+		if (p->performed || q == QUEUE_NONE || (q == QUEUE_MOVER ? mover : disk))
+			continue;
+		*(q == QUEUE_MOVER ? &mover : &disk) = true;
+		if (sim_choose(s, 2) == 0)
+			continue;
+		/* Killed in the middle: it may be done, or half done, and nobody hears of it. */
+		perform(s, p, q == QUEUE_MOVER ? sim_choose(s, perform_ways(p) > 3 ? 3 : 1) : 0);
+		if (q == QUEUE_MOVER && p->effect.type == EFFECT_ATTACH && p->place == PLACE_HOST && sim_choose(s, 2)) {
+			struct wdevice *d = &s->devices[device_index(p->effect.move.plan->facts.name)];
+			if (d->exists && d->place == ON_HOST)
+				d->mtu = 9;
+		}
+	}
+	while (s->n_pending)
+		pending_drop(s, s->n_pending - 1);
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The simulator: core against a small model of the kernel, the runtime, the kubelet, the API server and the disk.
+ *
+ * A schedule is a list of numbers. At each step the world lists what could happen next (a result arrives, an operation is performed or
+ * fails, a device vanishes, the kubelet calls, dranetd is killed …) and the number picks one. So a schedule comes from a seed, can be
+ * replayed, and can be made shorter by leaving numbers out while it still fails. After each step check_promises() compares world and core;
+ * at the end everything is healed and the world must come to rest as it should. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/core.h"
+#include "core/states.h"
+
+enum { DEVICES = 6, PODS = 3, CLAIMS_PER_POD = 2, DEVICES_PER_CLAIM = 2, CALLS = 64, PENDING = 256, RECORDS = 64 };
+#define DRIVER "dra.net"
+#define NODE "node-a"
+enum { ON_HOST = -1, NOWHERE = -2 };
+
+struct wdevice {
+	bool exists;
+	bool physical; /* comes home when its namespace dies; others are destroyed */
+	int32_t ifindex;
+	int32_t lower, master;
+	bool default_route;
+	int place;      /* sandbox number, ON_HOST or NOWHERE */
+	uint32_t mtu;   /* stands for all of its configuration */
+	bool named;     /* bears its host name (on the host) */
+	uint32_t home;  /* the mtu the host's administrator gave it */
+	bool replugged; /* it was unplugged while in a pod, and came back */
+	bool told;      /* the monitor told core what is true now */
+	uint32_t told_mtu;
+};
+
+enum pod_phase {
+	POD_IDLE,
+	POD_PREPARING,
+	POD_PREPARED,
+	POD_STARTING,
+	POD_UP,
+	POD_CREATING,
+	POD_CREATED,
+	POD_RUNNING,
+	POD_STOPPING,
+	POD_STOPPED,
+	POD_UNPREPARING
+};
+
+struct wclaim {
+	bool used;
+	struct claim_ref ref;
+	size_t n;
+	int devices[DEVICES_PER_CLAIM];
+	bool bad_config;
+	bool exists;      /* at the API server */
+	bool prepared;    /* the kubelet holds a success */
+	enum token token; /* the CDI spec file */
+	unsigned token_epoch;
+	bool marker;
+	int token_sandbox; /* FINAL resolves only while this sandbox's process lives */
+	/* status.devices at the API server */
+	bool status_known;
+	int status_n;
+	bool status_ready[DEVICES_PER_CLAIM];
+	uint32_t before[DEVICES_PER_CLAIM]; /* host configuration when Prepare was answered */
+};
+
+struct wpod {
+	enum pod_phase phase;
+	unsigned incarnation;
+	char uid[UID_SIZE];
+	struct wclaim claims[CLAIMS_PER_POD];
+	int sandbox; /* number, -1 = none */
+	uint64_t call;
+	bool pending_token; /* the container was created on a pending spec */
+	int old_sandbox;
+};
+
+struct wsandbox {
+	bool exists; /* the runtime lists it */
+	bool netns;  /* the namespace's path is there */
+	bool alive;  /* the namespace itself: a path, a process or our pin holds it */
+	bool pinned; /* by the dranetd that lives */
+	bool stopping;
+	int pod;
+};
+enum { SANDBOXES = 256 };
+
+enum call_kind { CALL_PREPARE, CALL_UNPREPARE, CALL_RUN, CALL_STOP, CALL_CREATE, CALL_STRAY };
+struct wcall {
+	uint64_t id;
+	enum call_kind kind;
+	int pod;
+	uint64_t deadline;
+	bool open;
+};
+
+struct pending {
+	struct effect effect;       /* owned */
+	struct claim_record record; /* STORE: a copy */
+	bool performed;
+	/* the result */
+	int result;
+	enum place place;
+	struct pod_state pod;
+	struct host_state host;
+	uint64_t inode;
+	struct claim_object object;
+	bool has_object;
+	/* STATUS: what it says */
+	int status_n;
+	bool status_ready[DEVICES_PER_CLAIM];
+	char status_device[DEVICES_PER_CLAIM][DEVICE_NAME_SIZE];
+};
+
+struct sim {
+	/* the schedule */
+	const uint32_t *choices;
+	size_t n_choices, at;
+	uint64_t draw;
+	bool verbose;
+	unsigned steps;
+	/* dranetd */
+	struct core *core; /* NULL = not running */
+	unsigned epoch;
+	uint64_t now;
+	bool recovered, inventory_told, connected;
+	struct pending pending[PENDING];
+	size_t n_pending;
+	struct claim_record records[RECORDS]; /* the disk */
+	size_t n_records;
+	bool disk_full;
+	/* the world */
+	struct wdevice devices[DEVICES];
+	struct wpod pods[PODS];
+	struct wsandbox sandboxes[SANDBOXES];
+	int n_sandboxes;
+	struct wcall calls[CALLS];
+	uint64_t next_call;
+	uint64_t published; /* revision the API server holds */
+	uint64_t want_published;
+	bool api_down;
+	bool calm; /* healing: nothing fails any more */
+	bool uplinks_told;
+	/* the verdict */
+	char broken[256]; /* "" = all promises hold */
+	/* coverage */
+	unsigned long long transitions[16], events, attaches, crashes, runs;
+};
+
+void sim_init(struct sim *s, const uint32_t *choices, size_t n, bool verbose);
+void sim_run(struct sim *s);
+void sim_free(struct sim *s);
+
+/* world.c */
+bool sim_next(struct sim *s);                   /* take the next number of the schedule */
+uint32_t sim_choose(struct sim *s, uint32_t n); /* below n, drawn from it; 0 when all is calm */
+void sim_say(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void sim_break(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void sim_feed(struct sim *s, struct event *e); /* core_step, and what is done inline */
+int device_index(const char *name);
+void device_name(int i, char name[DEVICE_NAME_SIZE]);
+int sandbox_index(const char *id);
+void sandbox_name(int i, char id[SANDBOX_ID_SIZE]);
+struct wclaim *claim_by_uid(struct sim *s, const char *uid, int *pod);
+void netns_check(struct sim *s, int sandbox); /* dies when nothing holds it */
+void tell_device(struct sim *s, int i);
+void tell_uplinks(struct sim *s);
+void sandbox_fill(const struct sim *s, int sandbox, struct sandbox *ret);
+bool device_is_uplink(const struct sim *s, int i);
+
+/* perform.c */
+void perform(struct sim *s, struct pending *p, uint32_t how); /* how: 0 = works, else one of the ways to fail */
+uint32_t perform_ways(const struct pending *p);
+void deliver(struct sim *s, size_t i);
+void pending_drop(struct sim *s, size_t i);
+bool perform_ready(const struct sim *s, size_t i); /* its queue has come to it */
+void perform_crash(struct sim *s);                 /* dranetd dies in the middle of what is at the head of the queues */
+int record_copy(const struct claim_record *from, struct claim_record *ret);
+
+/* actions.c */
+void act(struct sim *s);
+void world_start(struct sim *s);
+void world_crash(struct sim *s);
+void world_heal(struct sim *s);
+void call_answered(struct sim *s, uint64_t call, const struct effect *reply);
+bool device_held(const struct sim *s, int device, const struct wclaim *but); /* by another claim's success */
+
+/* check.c */
+void check_promises(struct sim *s);
+void check_rest(struct sim *s);
+void check_container_start(struct sim *s, int pod);
