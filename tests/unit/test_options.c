@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/base/cleanup.h"
+#include "core/filter.h"
+#include "daemon/options.h"
+
+#define PARSE(o, e, ...)                                                                                                                   \
+	options_parse((int)ELEMENTS(((char *[]){"dranetd", __VA_ARGS__})), (char *[]){"dranetd", __VA_ARGS__}, "Node-A.example", o, e)
+
+static void test_defaults(void **state)
+{
+	struct options o;
+	struct error e = {0};
+	(void)state;
+	assert_int_equal(options_parse(1, (char *[]){"dranetd"}, " Node-A.example\n", &o, &e), OPTIONS_OK);
+	assert_string_equal(o.node, "node-a.example");
+	assert_string_equal(o.driver_name, "dra.net");
+	assert_string_equal(o.bind_address, "127.0.0.1:9177");
+	assert_string_equal(o.filter, FILTER_DEFAULT);
+	assert_string_equal(o.state_dir, "/run/dranetd");
+	assert_string_equal(o.cdi_dir, "/var/run/cdi");
+	assert_string_equal(o.kubelet_root_dir, "/var/lib/kubelet");
+	assert_string_equal(o.nri_socket, "/var/run/nri/nri.sock");
+	assert_true(o.move_ib_interfaces);
+	assert_false(o.synchronous_hooks);
+	assert_int_equal(o.sink, LOG_SINK_AUTO);
+	assert_int_equal(o.max_poll_interval, 60000000000);
+}
+
+static void test_go_syntax(void **state)
+{
+	struct options o;
+	struct error e = {0};
+	(void)state;
+	assert_int_equal(options_parse(13,
+	                               (char *[]){"dranetd", "-v=4", "--kubeconfig", "/k", "-bind-address=:1",
+	                                          "--hostname-override= Other ", "-synchronous-hooks", "--move-ib-interfaces=F",
+	                                          "--inventory-poll-burst=0x10", "-filter=", "--log_dir", "/x", "--"},
+	                               "host", &o, &e),
+	                 OPTIONS_OK);
+	assert_int_equal(o.verbosity, 4);
+	assert_string_equal(o.kubeconfig, "/k");
+	assert_string_equal(o.bind_address, ":1");
+	assert_string_equal(o.node, "other");
+	assert_true(o.synchronous_hooks);
+	assert_false(o.move_ib_interfaces);
+	assert_int_equal(o.poll_burst, 16);
+	assert_string_equal(o.filter, "");
+}
+
+struct fault {
+	const char *argument, *text;
+};
+
+static void test_faults(void **state)
+{
+	static const struct fault faults[] = {
+	    {"--nonsense=1", "flag provided but not defined: -nonsense"},
+	    {"---v=1", "bad flag syntax: ---v=1"},
+	    {"-=1", "bad flag syntax: -=1"},
+	    {"word", "unexpected argument: word"},
+	    {"-", "unexpected argument: -"},
+	    {"--kubeconfig", "flag needs an argument: -kubeconfig"},
+	    {"--move-ib-interfaces=yes", "invalid value \"yes\" for flag -move-ib-interfaces: not a bool"},
+	    {"--inventory-poll-burst=many", "invalid value \"many\" for flag -inventory-poll-burst: not a int"},
+	    {"--inventory-min-poll-interval=5", "invalid value \"5\" for flag -inventory-min-poll-interval: not a duration"},
+	    {"--hostname-override=  ", "the node name is empty"},
+	    {"--hostname-override=a b", "\"a b\" is no node name"},
+	    {"--driver-name=Dra.Net", "--driver-name=\"Dra.Net\" is no DNS subdomain of at most 63 bytes"},
+	    {"--driver-name=a..b", "--driver-name=\"a..b\" is no DNS subdomain of at most 63 bytes"},
+	    {"--driver-name=../x", "--driver-name=\"../x\" is no DNS subdomain of at most 63 bytes"},
+	    {"--cdi-dir=cdi", "--cdi-dir=\"cdi\" is not an absolute path"},
+	    {"--log-format=xml", "--log-format=\"xml\" is none of auto, journal, plain, json"},
+	    {"--db-path=dranet.db", "--db-path=\"dranet.db\" is not an absolute path below a directory"},
+	    {"--state-dir=relative", "the state directory must be an absolute path of at most 256 plain characters"},
+	    {"--state-dir=/a\"b", "the state directory must be an absolute path of at most 256 plain characters"},
+	    {"--bind-address=", "--bind-address is empty"},
+	    {"--feature-gates=Nope=true", "--feature-gates: unrecognized feature gate: Nope"},
+	    {"--feature-gates=AllBeta=maybe", "--feature-gates: invalid value of AllBeta=maybe"},
+	    {"--feature-gates=AllBeta", "--feature-gates: missing bool value for AllBeta"},
+	    {"--feature-gates=AllBeta=true,DRAListTypeAttributes=true",
+	     "--feature-gates: DRAListTypeAttributes=true: this version of dranetd does not support list type attributes"},
+	};
+	(void)state;
+	for (size_t i = 0; i < ELEMENTS(faults); i++) {
+		struct options o;
+		struct error e = {0};
+		assert_int_equal(options_parse(2, (char *[]){"dranetd", (char *)faults[i].argument}, "host", &o, &e), OPTIONS_WRONG);
+		assert_string_equal(e.text, faults[i].text);
+	}
+}
+
+static void test_unsupported_providers(void **state)
+{
+	static const struct {
+		const char *argument;
+		enum options_result result;
+	} rows[] = {
+	    {"--cloud-provider-hint=NONE", OPTIONS_OK},
+	    {"--cloud-provider-hint=none", OPTIONS_OK},
+	    {"--cloud-provider-hint=", OPTIONS_OK},
+	    {"--cloud-provider-hint=GCE", OPTIONS_WRONG},
+	    {"--cloud-provider-hint=no", OPTIONS_WRONG},
+	    {"--profile-provider=none", OPTIONS_OK},
+	    {"--profile-provider=cloud", OPTIONS_OK},
+	    {"--profile-provider=webhook", OPTIONS_WRONG},
+	    {"--webhook-url=", OPTIONS_OK},
+	    {"--webhook-url=http://x", OPTIONS_WRONG},
+	    {"--feature-gates=PersistentResourceSliceAttributes=true", OPTIONS_OK},
+	};
+	(void)state;
+	for (size_t i = 0; i < ELEMENTS(rows); i++) {
+		struct options o;
+		struct error e = {0};
+		assert_int_equal(options_parse(2, (char *[]){"dranetd", (char *)rows[i].argument}, "host", &o, &e), rows[i].result);
+		if (rows[i].result == OPTIONS_WRONG)
+			assert_non_null(strstr(e.text, "does not support"));
+	}
+}
+
+static void test_help(void **state)
+{
+	struct options o;
+	struct error e = {0};
+	_cleanup_buf_ struct buf usage = {0};
+	(void)state;
+	assert_int_equal(options_parse(2, (char *[]){"dranetd", "-h"}, "host", &o, &e), OPTIONS_HELP);
+	assert_int_equal(options_parse(2, (char *[]){"dranetd", "--help"}, "host", &o, &e), OPTIONS_HELP);
+	options_usage(&usage);
+	assert_false(usage.failed);
+	assert_non_null(strstr(buf_text(&usage), "-synchronous-hooks"));
+	assert_non_null(strstr(buf_text(&usage), "(default \"127.0.0.1:9177\")"));
+}
+
+static void test_state_dir(void **state)
+{
+	struct options o;
+	struct error e = {0};
+	(void)state;
+	assert_int_equal(PARSE(&o, &e, "--db-path=/var/run/dranet/dranet.db"), OPTIONS_OK);
+	assert_string_equal(o.state_dir, "/var/run/dranet");
+	assert_int_equal(PARSE(&o, &e, "--db-path=/var/run/dranet/dranet.db", "--state-dir=/s"), OPTIONS_OK);
+	assert_string_equal(o.state_dir, "/s");
+	assert_int_equal(PARSE(&o, &e, "--db-path="), OPTIONS_OK);
+	assert_string_equal(o.state_dir, "/run/dranetd");
+}
+
+struct seen {
+	char text[8192];
+	size_t n;
+};
+
+static void see(const char *name, const char *value, bool ignored, void *user)
+{
+	struct seen *s = user;
+	size_t len = strlen(s->text);
+	s->n++;
+	snprintf(s->text + len, sizeof(s->text) - len, "--%s=\"%s\"%s\n", name, value, ignored ? "!" : "");
+}
+
+static void test_effective_values(void **state)
+{
+	struct options o;
+	struct error e = {0};
+	struct seen s = {0};
+	(void)state;
+	assert_int_equal(PARSE(&o, &e, "--inventory-max-poll-interval=90s", "--log_file=/l", "--v=2"), OPTIONS_OK);
+	options_each(&o, see, &s);
+	assert_non_null(strstr(s.text, "--inventory-max-poll-interval=\"1m30s\"!\n"));
+	assert_non_null(strstr(s.text, "--inventory-min-poll-interval=\"2s\"\n"));
+	assert_non_null(strstr(s.text, "--log_file=\"/l\"!\n"));
+	assert_non_null(strstr(s.text, "--v=\"2\"\n"));
+	assert_non_null(strstr(s.text, "--webhook-url=\"\"\n"));
+	assert_true(s.n > 30);
+}
+
+static void test_durations(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t ns;
+		const char *go;
+	} good[] = {
+	    {"0", 0, "0s"},
+	    {"2s", 2000000000, "2s"},
+	    {"1m", 60000000000, "1m0s"},
+	    {"1h30m", 5400000000000, "1h30m0s"},
+	    {"1.5ms", 1500000, "1.5ms"},
+	    {"100us", 100000, "100\xc2\xb5s"},
+	    {"7ns", 7, "7ns"},
+	    {"-2.25s", -2250000000, "-2.25s"},
+	    {"+.5s", 500000000, "500ms"},
+	    {"1h0.001s", 3600001000000, "1h0m0.001s"},
+	};
+	static const char *const bad[] = {"", "5", "s", "1x", "1 s", "-", ".s", "99999999999h", "1s2"};
+	(void)state;
+	for (size_t i = 0; i < ELEMENTS(good); i++) {
+		int64_t ns;
+		char text[40];
+		assert_int_equal(duration_parse(good[i].text, &ns), 0);
+		assert_int_equal(ns, good[i].ns);
+		duration_format(ns, text);
+		assert_string_equal(text, good[i].go);
+	}
+	for (size_t i = 0; i < ELEMENTS(bad); i++) {
+		int64_t ns = 42;
+		assert_true(duration_parse(bad[i], &ns) < 0);
+		assert_int_equal(ns, 42);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_defaults),
+	    cmocka_unit_test(test_go_syntax),
+	    cmocka_unit_test(test_faults),
+	    cmocka_unit_test(test_unsupported_providers),
+	    cmocka_unit_test(test_help),
+	    cmocka_unit_test(test_state_dir),
+	    cmocka_unit_test(test_effective_values),
+	    cmocka_unit_test(test_durations),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
