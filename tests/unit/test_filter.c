@@ -173,8 +173,8 @@ static void test_operators(void **state)
 	    "'a.b'.matches('a\\\\.b') && !'axb'.matches(r'a\\.b') && 'a_1'.matches(r'^\\w+$')",
 	    "'abab'.matches('^(ab){2}$') && 'abc'.matches('a' == 'b' ? 'x' : 'b')",
 	    "size('abc') == 3 && 'gr\xc3\xbcn'.size() == 4 && ''.size() == 0",
-	    "'\\x41\\u00e4\\U0001F600\\101\\n\\'\\\"\\\\\\?' == \"A\xc3\xa4\xf0\x9f\x98\x80"
-	    "A\\n'\\\"\\\\?\"",
+	    ("'\\x41\\u00e4\\U0001F600\\101\\n\\'\\\"\\\\\\?' == \"A\xc3\xa4\xf0\x9f\x98\x80"
+	     "A\\n'\\\"\\\\?\""),
 	    "r'\\n' == '\\\\n' && R\"\\\" == '\\\\'",
 	    " // a comment\n\t true // another",
 	};
