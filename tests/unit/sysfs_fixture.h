@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A machine as a directory tree in the form of /sys, made in a temporary directory. */
+#pragma once
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct machine {
+	char root[64];
+};
+
+static inline void machine_run(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static inline void machine_run(const char *format, ...)
+{
+	char command[1024];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(command, sizeof(command), format, args);
+	va_end(args);
+	if (system(command) != 0) {
+		fprintf(stderr, "fixture: %s\n", command);
+		abort();
+	}
+}
+
+static inline void machine_init(struct machine *m)
+{
+	strcpy(m->root, "/tmp/machine-XXXXXX");
+	if (!mkdtemp(m->root))
+		abort();
+	machine_run("cd %s && mkdir -p bus/pci/devices bus/pci/drivers class/net devices/virtual/net", m->root);
+}
+
+static inline void machine_free(struct machine *m)
+{
+	machine_run("rm -rf %s", m->root);
+}
+
+static inline void machine_write(const struct machine *m, const char *path, const char *text)
+{
+	char full[512];
+	snprintf(full, sizeof(full), "%s/%s", m->root, path);
+	FILE *f = fopen(full, "w");
+	if (!f)
+		abort();
+	fprintf(f, "%s\n", text);
+	if (fclose(f) != 0)
+		abort();
+}
+
+/* A function below `root` ("pci0000:80"); `ids` is the start of its modalias ("v000015B3d0000101Dsv000015B3sd00000041bc02sc00i00"). */
+static inline void machine_add_pci(const struct machine *m, const char *root, const char *address, const char *ids, const char *driver,
+                                   int numa)
+{
+	char path[256], text[128];
+	machine_run("cd %s && mkdir -p devices/%s/%s && ln -s ../../../devices/%s/%s bus/pci/devices/%s", m->root, root, address, root,
+	            address, address);
+	snprintf(path, sizeof(path), "devices/%s/%s/modalias", root, address);
+	snprintf(text, sizeof(text), "pci:%s", ids);
+	machine_write(m, path, text);
+	snprintf(path, sizeof(path), "devices/%s/%s/numa_node", root, address);
+	snprintf(text, sizeof(text), "%d", numa);
+	machine_write(m, path, text);
+	if (driver)
+		machine_run("cd %s && mkdir -p bus/pci/drivers/%s && ln -s ../../../bus/pci/drivers/%s devices/%s/%s/driver", m->root,
+		            driver, driver, root, address);
+}
+
+/* A netdev on the device at `parent` (below devices/, "pci0000:80/0000:8a:00.0/virtio2"). */
+static inline void machine_add_netdev(const struct machine *m, const char *parent, const char *ifname)
+{
+	machine_run("cd %s/devices/%s && mkdir -p net/%s && ln -sfn ../.. net/%s/device && ln -sfn ../../devices/%s/net/%s %s/class/net/%s",
+	            m->root, parent, ifname, ifname, parent, ifname, m->root, ifname);
+}
+
+static inline void machine_add_virtual(const struct machine *m, const char *ifname)
+{
+	machine_run("cd %s && mkdir -p devices/virtual/net/%s && ln -sfn ../../devices/virtual/net/%s class/net/%s", m->root, ifname,
+	            ifname, ifname);
+}
+
+static inline void machine_add_vf(const struct machine *m, const char *pf_path, const char *vf_path)
+{
+	machine_run("cd %s/devices/%s && ln -s ../%s physfn", m->root, vf_path, strrchr(pf_path, '/') + 1);
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "netlink/sysfs.h"
+#include "sysfs_fixture.h"
+
+#define CONNECTX "v000015B3d00001021sv000015B3sd00000041bc02sc00i00"
+#define PF "pci0000:80/0000:8a:00.0"
+#define VF "pci0000:80/0000:8a:00.1"
+
+struct world {
+	struct machine m;
+	struct pci_names *names;
+};
+
+static int setup(void **state)
+{
+	static struct world w;
+	machine_init(&w.m);
+	assert_int_equal(pci_names_new(&w.names), 0);
+	*state = &w;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+	pci_names_free(w->names);
+	machine_free(&w->m);
+	return 0;
+}
+
+static struct sysfs_pci read_pci(struct world *w, const char *address)
+{
+	struct sysfs_pci p;
+	assert_int_equal(sysfs_pci_read(w->m.root, w->names, address, &p), 0);
+	return p;
+}
+
+static void function_is_read(void **state)
+{
+	struct world *w = *state;
+	machine_add_pci(&w->m, "pci0000:80", "0000:8a:00.0", CONNECTX, "mlx5_core", 1);
+	machine_write(&w->m, "devices/" PF "/sriov_totalvfs", "8");
+	machine_write(&w->m, "devices/" PF "/sriov_numvfs", "2");
+	machine_run("mkdir -p %s/devices/" PF "/infiniband/mlx5_2", w->m.root);
+	struct sysfs_pci p = read_pci(w, "0000:8a:00.0");
+	assert_string_equal(p.address, "0000:8a:00.0");
+	assert_string_equal(p.driver, "mlx5_core");
+	assert_string_equal(p.subsystem, "0041");
+	assert_string_equal(p.root, "pci0000:80");
+	assert_string_equal(p.rdma_device, "mlx5_2");
+	assert_string_equal(p.pf_address, "");
+	assert_int_equal(p.numa_node, 1);
+	assert_int_equal(p.sriov_total, 8);
+	assert_int_equal(p.sriov_vfs, 2);
+	assert_int_equal(p.base_class, 2);
+	assert_true(p.vendor[0] && p.device[0]); /* from the database, or "unknown" */
+	assert_true(sysfs_pci_is_offered(&p));
+}
+
+static void unlisted_names_are_unknown(void **state)
+{
+	struct world *w = *state;
+	machine_add_pci(&w->m, "pci0000:80", "0000:8a:00.0", "v0000FFF1d0000FFF2sv00000000sd00000000bc02sc00i00", "x", -1);
+	for (int i = 0; i < 2; i++) { /* the second time from the cache */
+		struct sysfs_pci p = read_pci(w, "0000:8a:00.0");
+		assert_string_equal(p.vendor, "unknown");
+		assert_string_equal(p.device, "unknown");
+		assert_string_equal(p.subsystem, "0000");
+		assert_int_equal(p.numa_node, -1);
+	}
+}
+
+static void virtual_function_knows_its_pf(void **state)
+{
+	struct world *w = *state;
+	machine_add_pci(&w->m, "pci0000:80", "0000:8a:00.0", CONNECTX, "mlx5_core", 1);
+	machine_add_pci(&w->m, "pci0000:80", "0000:8a:00.1", CONNECTX, "mlx5_core", 1);
+	machine_add_vf(&w->m, PF, VF);
+	assert_string_equal(read_pci(w, "0000:8a:00.1").pf_address, "0000:8a:00.0");
+}
+
+static void what_is_offered(void **state)
+{
+	struct world *w = *state;
+	static const struct {
+		const char *class, *driver, *rdma;
+		bool offered;
+	} rows[] = {
+	    {"bc02sc00i00", "mlx5_core", NULL, true},
+	    {"bc02sc07i00", "mlx5_core", "mlx5_0", true},
+	    {"bc02sc00i00", NULL, NULL, false},
+	    {"bc02sc00i00", "vfio-pci", NULL, false},
+	    {"bc02sc00i00", "uio_pci_generic", NULL, false},
+	    {"bc02sc00i00", "igb_uio", NULL, false},
+	    {"bc02sc00i00", "pci-stub", NULL, false},
+	    {"bc01sc08i02", "nvme", NULL, false},
+	    {"bc00scFFi00", "erdma", "erdma_0", true},
+	    {"bc00scFFi00", "vfio-pci", "erdma_0", false},
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char address[16], ids[80];
+		snprintf(address, sizeof(address), "0000:8a:%02zx.0", i);
+		snprintf(ids, sizeof(ids), "v000015B3d00001021sv000015B3sd00000041%s", rows[i].class);
+		machine_add_pci(&w->m, "pci0000:80", address, ids, rows[i].driver, 0);
+		if (rows[i].rdma)
+			machine_run("mkdir -p %s/devices/pci0000:80/%s/infiniband/%s", w->m.root, address, rows[i].rdma);
+		struct sysfs_pci p = read_pci(w, address);
+		assert_int_equal(sysfs_pci_is_offered(&p), rows[i].offered);
+	}
+}
+
+static void malformed_functions_are_none(void **state)
+{
+	struct world *w = *state;
+	struct sysfs_pci p = {.numa_node = 77};
+	static const char *const aliases[] = {"", "usb:v1D6Bp0002d0510dc09", "pci:v15B3", "pci:vZZZZ"};
+	machine_add_pci(&w->m, "pci0000:80", "0000:8a:00.0", CONNECTX, "x", 0);
+	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++) {
+		machine_write(&w->m, "devices/" PF "/modalias", aliases[i]);
+		assert_int_equal(sysfs_pci_read(w->m.root, w->names, "0000:8a:00.0", &p), -ENOENT);
+	}
+	assert_int_equal(sysfs_pci_read(w->m.root, w->names, "0000:ff:00.0", &p), -ENOENT);
+	assert_int_equal(p.numa_node, 77);
+	machine_write(&w->m, "devices/" PF "/modalias", "pci:" CONNECTX);
+	machine_write(&w->m, "devices/" PF "/numa_node", "99999999999999");
+	assert_int_equal(read_pci(w, "0000:8a:00.0").numa_node, -1);
+	machine_write(&w->m, "devices/" PF "/numa_node", "one");
+	assert_int_equal(read_pci(w, "0000:8a:00.0").numa_node, -1);
+}
+
+static void netdevs_are_found(void **state)
+{
+	struct world *w = *state;
+	struct sysfs_netdev n = {.port = 7};
+	char pci[PCI_ADDRESS_SIZE];
+	machine_add_pci(&w->m, "pci0000:80/0000:80:01.0", "0000:8a:00.0", CONNECTX, "mlx5_core", 1);
+	machine_add_netdev(&w->m, "pci0000:80/0000:80:01.0/0000:8a:00.0", "eth2");
+	machine_run("mkdir -p %s/devices/pci0000:80/0000:80:01.0/0000:8a:00.0/infiniband/mlx5_9 && mkdir -p "
+	            "%s/devices/pci0000:80/0000:80:01.0/0000:8a:00.0/infiniband/mlx5_2",
+	            w->m.root, w->m.root);
+	assert_int_equal(sysfs_netdev_read(w->m.root, "eth2", &n), 0);
+	assert_string_equal(n.pci_address, "0000:8a:00.0");
+	assert_string_equal(n.rdma_device, "mlx5_2");
+	assert_false(n.is_virtual);
+	assert_int_equal(n.port, 0);
+
+	machine_run("mkdir -p %s/devices/pci0000:00/0000:00:03.0/virtio2", w->m.root);
+	machine_add_netdev(&w->m, "pci0000:00/0000:00:03.0/virtio2", "eth0");
+	machine_write(&w->m, "devices/pci0000:00/0000:00:03.0/virtio2/net/eth0/dev_port", "1");
+	assert_int_equal(sysfs_netdev_read(w->m.root, "eth0", &n), 0);
+	assert_string_equal(n.pci_address, "0000:00:03.0");
+	assert_int_equal(n.port, 1);
+
+	machine_add_virtual(&w->m, "veth5");
+	assert_int_equal(sysfs_netdev_read(w->m.root, "veth5", &n), 0);
+	assert_true(n.is_virtual);
+	assert_string_equal(n.pci_address, "");
+	assert_int_equal(sysfs_netdev_pci(w->m.root, "veth5", pci), -ENOENT);
+	assert_int_equal(sysfs_netdev_pci(w->m.root, "eth0", pci), 0);
+	assert_string_equal(pci, "0000:00:03.0");
+	assert_int_equal(sysfs_netdev_read(w->m.root, "nothing", &n), -ENOENT);
+}
+
+static int count(const char *address, void *user)
+{
+	assert_true(strlen(address) == 12);
+	return ++*(int *)user == 3 ? -ECANCELED : 0;
+}
+
+static void functions_are_listed(void **state)
+{
+	struct world *w = *state;
+	int n = 0;
+	machine_add_pci(&w->m, "pci0000:80", "0000:8a:00.0", CONNECTX, "mlx5_core", 1);
+	machine_add_pci(&w->m, "pci0000:80", "0000:8b:00.0", CONNECTX, "mlx5_core", 1);
+	assert_int_equal(sysfs_pci_list(w->m.root, count, &n), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(sysfs_pci_list(w->m.root, count, &n), -ECANCELED);
+	machine_run("rm -r %s/bus", w->m.root);
+	assert_int_equal(sysfs_pci_list(w->m.root, count, &n), 0);
+}
+
+#define fixture_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    fixture_test(function_is_read),     fixture_test(unlisted_names_are_unknown),   fixture_test(virtual_function_knows_its_pf),
+	    fixture_test(what_is_offered),      fixture_test(malformed_functions_are_none), fixture_test(netdevs_are_found),
+	    fixture_test(functions_are_listed),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
