@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "core/base/cleanup.h"
+#include "core/base/str.h"
+#include "daemon/record.h"
+#include "daemon/store.h"
+
+#define UID "0b5c1d7e-1111-2222-3333-444455556666"
+
+/* ---- a record with something in every member ------------------------------------------------------------------------------------- */
+
+static struct ip_prefix prefix(const char *text)
+{
+	struct ip_prefix p = {0};
+	assert_int_equal(ip_prefix_parse(text, &p), 0);
+	return p;
+}
+
+static struct ip_address ip(const char *text)
+{
+	struct ip_address a = {0};
+	assert_int_equal(ip_address_parse(text, &a), 0);
+	return a;
+}
+
+static struct mac mac(const char *text)
+{
+	struct mac m = {0};
+	assert_int_equal(mac_parse(text, &m), 0);
+	return m;
+}
+
+static struct address *addresses(size_t *n)
+{
+	struct address *a = calloc(2, sizeof(*a));
+	a[0] = (struct address){
+	    .prefix = prefix("192.0.2.1/24"), .flags = 0x80, .valid_lifetime = UINT32_MAX, .preferred_lifetime = 7, .scope = 253};
+	a[0].peer = ip("192.0.2.9");
+	a[0].broadcast = ip("192.0.2.255");
+	a[0].route_metric = 1024;
+	STR_COPY(a[0].label, "eth1:1");
+	a[1] = (struct address){.prefix = prefix("2001:db8::1/64"), .valid_lifetime = 3600};
+	*n = 2;
+	return a;
+}
+
+static struct route *routes(size_t *n)
+{
+	struct route *r = calloc(1, sizeof(*r));
+	*r = (struct route){.destination = prefix("0.0.0.0/0"),
+	                    .gateway = ip("192.0.2.254"),
+	                    .source = ip("192.0.2.1"),
+	                    .table = 254,
+	                    .metric = 4294967295,
+	                    .scope = 253,
+	                    .protocol = 186,
+	                    .type = 1,
+	                    .flags = 4};
+	*n = 1;
+	return r;
+}
+
+static struct neighbour *neighbours(size_t *n)
+{
+	struct neighbour *x = calloc(1, sizeof(*x));
+	*x = (struct neighbour){.destination = ip("192.0.2.7"), .mac = mac("02:00:00:00:00:07")};
+	*n = 1;
+	return x;
+}
+
+static struct rule *rules(size_t *n)
+{
+	struct rule *r = calloc(1, sizeof(*r));
+	*r = (struct rule){.has_priority = true, .priority = 1000, .source = prefix("192.0.2.0/24"), .table = 100};
+	*n = 1;
+	return r;
+}
+
+static void fill_facts(struct device_facts *f)
+{
+	*f = (struct device_facts){.name = "pci-0000-8a-00-0",
+	                           .ifindex = 7,
+	                           .master = 3,
+	                           .lower = -1,
+	                           .mtu = 9000,
+	                           .mac = mac("02:00:00:00:00:01"),
+	                           .permanent_mac = mac("02:00:00:00:00:02"),
+	                           .ifname = "enp138s0np0",
+	                           .encapsulation = "ether",
+	                           .alias = "\xc3\xbc \"quoted\" \\ line\nbreak",
+	                           .state = "up",
+	                           .type = "device",
+	                           .ipv4 = "10.0.0.1/24",
+	                           .ipv6 = "2001:db8::1/64",
+	                           .pci_address = "0000:8a:00.0",
+	                           .pci_vendor = "Vendor",
+	                           .pci_device = "Device [X]",
+	                           .pci_subsystem = "0041",
+	                           .pcie_root = "pci0000:80",
+	                           .driver = "mlx5_core",
+	                           .pf_ifname = "pf0",
+	                           .pf_mtu = 9100,
+	                           .numa_node = -1,
+	                           .sriov_vfs = 8,
+	                           .rdma_device = "mlx5_2",
+	                           .up = true,
+	                           .loopback = true,
+	                           .is_virtual = true,
+	                           .sriov = true,
+	                           .is_vf = true,
+	                           .rdma = true,
+	                           .ebpf = true,
+	                           .hidden = true};
+}
+
+static void fill_host(struct host_state *h)
+{
+	*h = (struct host_state){.ifindex = 7,
+	                         .ifname = "enp138s0np0",
+	                         .type = "device",
+	                         .mtu = 1500,
+	                         .min_mtu = 68,
+	                         .max_mtu = 9978,
+	                         .mac = mac("02:00:00:00:00:01"),
+	                         .permanent_mac = mac("00:11:22:33:44:55:66:77"),
+	                         .up = true,
+	                         .txqlen = 1000,
+	                         .sizes = {65536, 65535, 65534, 65533}};
+	h->addresses = addresses(&h->n_addresses);
+	h->routes = routes(&h->n_routes);
+	h->neighbours = neighbours(&h->n_neighbours);
+}
+
+static void fill_config(struct network_config *c)
+{
+	*c = (struct network_config){.ifname = "net1",
+	                             .mtu = 1400,
+	                             .mac = mac("02:00:00:00:00:03"),
+	                             .sizes = {1, 2, 3, 4},
+	                             .dhcp = -1,
+	                             .disable_ebpf = 0,
+	                             .forwarding = 1,
+	                             .arp_ignore = 2,
+	                             .arp_announce = -1,
+	                             .addresses_given = true,
+	                             .vrf_name = "blue",
+	                             .vrf_table = 1200,
+	                             .has_ethtool = true,
+	                             .profile = "acme.example/overlay"};
+	c->addresses = addresses(&c->n_addresses);
+	c->routes = routes(&c->n_routes);
+	c->rules = rules(&c->n_rules);
+	c->neighbours = neighbours(&c->n_neighbours);
+}
+
+static struct claim_record full_record(const char *uid)
+{
+	struct claim_record r = {
+	    .ref = {.namespace_ = "default", .name = "nic"},
+	    .pod = {"pod-uid", "default", "pod"},
+	    .sandbox = {.id = "sandbox-1", .pod = {"pod-uid", "default", "pod"}, .netns = "/var/run/netns/cni-1", .pid = 4242},
+	    .netns_inode = 4026532008,
+	    .wants_pod = true,
+	    .unprepared = true,
+	    .n = 2};
+	STR_COPY(r.ref.uid, uid);
+	r.devices = calloc(2, sizeof(*r.devices));
+	struct attachment_record *a = &r.devices[0];
+	*a = (struct attachment_record){
+	    .request = "req/sub", .pool = "node-a", .share_id = "share", .device = "pci-0000-8a-00-0", .state = DEVICE_ATTACHED};
+	STR_COPY(a->attached_in, "sandbox-1");
+	a->plan = calloc(1, sizeof(*a->plan));
+	a->plan->references = 1;
+	fill_facts(&a->plan->facts);
+	fill_host(&a->plan->host);
+	fill_config(&a->plan->pod);
+	STR_COPY(a->pod.ifname, "net1");
+	a->pod.mac = mac("02:00:00:00:00:03");
+	a->pod.addresses[0] = prefix("192.0.2.1/24");
+	a->pod.addresses[1] = prefix("2001:db8::1/64");
+	a->pod.n_addresses = 2;
+	r.devices[1] = (struct attachment_record){
+	    .request = "watch", .pool = "node-a", .admin_access = true, .device = "eth9", .state = DEVICE_PREPARED};
+	return r;
+}
+
+static struct claim_record decode(const char *text, size_t len)
+{
+	struct claim_record r = {0};
+	struct error e = {0};
+	int result = record_decode(text, len, &r, &e);
+	if (result < 0)
+		print_error("%s\n", e.text);
+	assert_int_equal(result, 0);
+	return r;
+}
+
+/* Padding is zero on both sides: the originals are initialised as a whole and the decoder starts from calloc. */
+#define ASSERT_SAME(a, b, type, member)                                                                                                    \
+	assert_memory_equal((const char *)(a) + offsetof(type, member), (const char *)(b) + offsetof(type, member), sizeof((a)->member))
+
+static void assert_same_plan(const struct attach_plan *a, const struct attach_plan *b)
+{
+	assert_int_equal(b->references, 1);
+	assert_memory_equal(&a->facts, &b->facts, sizeof(a->facts));
+	assert_int_equal(a->host.n_addresses, b->host.n_addresses);
+	assert_memory_equal(a->host.addresses, b->host.addresses, a->host.n_addresses * sizeof(struct address));
+	assert_int_equal(a->host.n_routes, b->host.n_routes);
+	assert_memory_equal(a->host.routes, b->host.routes, a->host.n_routes * sizeof(struct route));
+	assert_int_equal(a->host.n_neighbours, b->host.n_neighbours);
+	assert_memory_equal(a->host.neighbours, b->host.neighbours, a->host.n_neighbours * sizeof(struct neighbour));
+	assert_memory_equal(&a->host, &b->host, offsetof(struct host_state, addresses));
+	assert_int_equal(a->pod.n_addresses, b->pod.n_addresses);
+	assert_memory_equal(a->pod.addresses, b->pod.addresses, a->pod.n_addresses * sizeof(struct address));
+	assert_int_equal(a->pod.n_routes, b->pod.n_routes);
+	assert_memory_equal(a->pod.routes, b->pod.routes, a->pod.n_routes * sizeof(struct route));
+	assert_int_equal(a->pod.n_rules, b->pod.n_rules);
+	assert_memory_equal(a->pod.rules, b->pod.rules, a->pod.n_rules * sizeof(struct rule));
+	assert_int_equal(a->pod.n_neighbours, b->pod.n_neighbours);
+	assert_memory_equal(a->pod.neighbours, b->pod.neighbours, a->pod.n_neighbours * sizeof(struct neighbour));
+	assert_memory_equal(&a->pod, &b->pod, offsetof(struct network_config, addresses));
+	ASSERT_SAME(&a->pod, &b->pod, struct network_config, vrf_name);
+	ASSERT_SAME(&a->pod, &b->pod, struct network_config, vrf_table);
+	ASSERT_SAME(&a->pod, &b->pod, struct network_config, has_ethtool);
+	ASSERT_SAME(&a->pod, &b->pod, struct network_config, profile);
+}
+
+static void test_round_trip(void **state)
+{
+	struct claim_record r = full_record(UID);
+	char *text, *again;
+	size_t len, len_again;
+	(void)state;
+	assert_int_equal(record_encode(&r, &text, &len, NULL), 0);
+	struct claim_record back = decode(text, len);
+	assert_memory_equal(&r, &back, offsetof(struct claim_record, devices));
+	for (size_t i = 0; i < r.n; i++) {
+		ASSERT_SAME(&r.devices[i], &back.devices[i], struct attachment_record, request);
+		ASSERT_SAME(&r.devices[i], &back.devices[i], struct attachment_record, pool);
+		ASSERT_SAME(&r.devices[i], &back.devices[i], struct attachment_record, share_id);
+		ASSERT_SAME(&r.devices[i], &back.devices[i], struct attachment_record, admin_access);
+		ASSERT_SAME(&r.devices[i], &back.devices[i], struct attachment_record, device);
+		ASSERT_SAME(&r.devices[i], &back.devices[i], struct attachment_record, state);
+		ASSERT_SAME(&r.devices[i], &back.devices[i], struct attachment_record, pod);
+		ASSERT_SAME(&r.devices[i], &back.devices[i], struct attachment_record, attached_in);
+	}
+	assert_same_plan(r.devices[0].plan, back.devices[0].plan);
+	assert_null(back.devices[1].plan);
+	assert_int_equal(record_encode(&back, &again, &len_again, NULL), 0);
+	assert_string_equal(text, again);
+	free(text);
+	free(again);
+	claim_record_free(&r);
+	claim_record_free(&back);
+}
+
+/* One change to a good record's text, and what the reader says of it. */
+static void test_strict_reader(void **state)
+{
+	static const struct {
+		const char *from, *to, *says;
+	} rows[] = {
+	    {"\"format\": 1", "\"format\": 2", "format"},
+	    {"\"mtu\": 9000", "\"mtu\": 4294967296", "devices: item 0: plan: facts: mtu: 4294967296 is out of range"},
+	    {"\"mtu\": 9000", "\"mtu\": -1", "mtu: -1 is out of range"},
+	    {"\"mtu\": 9000", "\"mtu\": \"9000\"", "mtu: no whole number"},
+	    {"\"mtu\": 9000", "\"mtu\": 9000.0", "mtu: no whole number"},
+	    {"\"mtu\": 9000", "\"mtv\": 9000", "mtu: missing"},
+	    {"\"mtu\": 9000,", "\"mtu\": 9000, \"extra\": 1,", "members where"},
+	    {"\"mtu\": 9000,", "\"mtu\": 9000, \"mtu\": 9000,", "duplicate"},
+	    {"\"up\": true", "\"up\": 1", "up: neither true nor false"},
+	    {"\"ifname\": \"enp138s0np0\"", "\"ifname\": \"sixteen-bytes-xx\"", "ifname: more than 15 bytes"},
+	    {"\"ifname\": \"enp138s0np0\"", "\"ifname\": \"../x\"", "ifname: '/' in a name"},
+	    {"\"ifname\": \"enp138s0np0\"", "\"ifname\": null", "ifname: no text"},
+	    {"\"ifname\": \"enp138s0np0\"", "\"ifname\": \"a\\u0000b\"", "line"},
+	    {"\"mac\": \"02:00:00:00:00:01\"", "\"mac\": \"02:00\"", "mac: no address"},
+	    {"\"prefix\": \"192.0.2.1/24\"", "\"prefix\": \"192.0.2.1/33\"", "prefix: no address"},
+	    {"\"state\": \"attached\"", "\"state\": \"flying\"", "state: no state"},
+	    {"\"state\": \"attached\"", "\"state\": \"published\"", "a prepared claim has no published device"},
+	    {"\"uid\": \"" UID "\"", "\"uid\": \"\"", "ref: uid: empty"},
+	    {"\"device\": \"pci-0000-8a-00-0\"", "\"device\": \"other\"", "the plan is for pci-0000-8a-00-0, not other"},
+	    {"\"plan\": null", "\"plan\": {}", "plan: 0 members"},
+	    {"\"admin_access\": true", "\"admin_access\": false", "has a plan unless"},
+	    {"\"wants_pod\": true", "\"wants_pod\": true", NULL},
+	};
+	struct claim_record r = full_record(UID);
+	char *text;
+	size_t len;
+	(void)state;
+	assert_int_equal(record_encode(&r, &text, &len, NULL), 0);
+	for (size_t i = 0; i < ELEMENTS(rows); i++) {
+		char *at = strstr(text, rows[i].from);
+		struct claim_record back = {0};
+		struct error e = {0};
+		_cleanup_free_ char *changed = NULL;
+		assert_non_null(at);
+		assert_true(asprintf(&changed, "%.*s%s%s", (int)(at - text), text, rows[i].to, at + strlen(rows[i].from)) > 0);
+		int result = record_decode(changed, strlen(changed), &back, &e);
+		if (!rows[i].says) {
+			assert_int_equal(result, 0);
+			claim_record_free(&back);
+			continue;
+		}
+		assert_int_equal(result, -EINVAL);
+		if (!strstr(e.text, rows[i].says))
+			print_error("%s\n   does not say: %s\n", e.text, rows[i].says);
+		assert_non_null(strstr(e.text, rows[i].says));
+		assert_int_equal(back.n, 0);
+	}
+	for (size_t cut = 0; cut < len; cut += 97) { /* a file that ends anywhere */
+		struct claim_record back = {0};
+		assert_int_equal(record_decode(text, cut, &back, NULL), -EINVAL);
+	}
+	free(text);
+	claim_record_free(&r);
+}
+
+static void test_not_utf8(void **state)
+{
+	struct claim_record r = full_record(UID);
+	struct error e = {0};
+	char *text = NULL;
+	size_t len;
+	(void)state;
+	STR_COPY(r.devices[0].plan->facts.alias, "\xff");
+	assert_int_equal(record_encode(&r, &text, &len, &e), -EILSEQ);
+	assert_null(text);
+	claim_record_free(&r);
+}
+
+/* ---- the directory --------------------------------------------------------------------------------------------------------------- */
+
+static char root[64];
+
+static int setup(void **state)
+{
+	(void)state;
+	snprintf(root, sizeof(root), "/tmp/dranetd-test-store-XXXXXX");
+	return mkdtemp(root) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	char command[128];
+	(void)state;
+	snprintf(command, sizeof(command), "rm -rf '%s'", root);
+	return system(command);
+}
+
+struct loaded {
+	char uids[8][UID_SIZE], broken[8][256], why[8][256];
+	size_t n, n_broken;
+};
+
+static void on_record(struct claim_record *r, void *user)
+{
+	struct loaded *l = user;
+	STR_COPY(l->uids[l->n++], r->ref.uid);
+}
+
+static void on_broken(const char *file, const char *why, void *user)
+{
+	struct loaded *l = user;
+	STR_COPY(l->broken[l->n_broken], strrchr(file, '/') + 1);
+	STR_CUT(l->why[l->n_broken++], why);
+}
+
+static void load(struct store *s, struct loaded *ret)
+{
+	const struct store_callbacks callbacks = {on_record, on_broken, ret};
+	*ret = (struct loaded){0};
+	assert_int_equal(store_load(s, &callbacks, NULL), 0);
+}
+
+static int put(struct store *s, const char *uid, struct error *e)
+{
+	struct claim_record r = full_record(uid);
+	char *text;
+	size_t len;
+	assert_int_equal(record_encode(&r, &text, &len, NULL), 0);
+	int result = store_write(s, uid, text, len, e);
+	free(text);
+	claim_record_free(&r);
+	return result;
+}
+
+static void put_text(const char *name, const char *text)
+{
+	char path[256];
+	snprintf(path, sizeof(path), "%s/state/claims/%s", root, name);
+	FILE *f = fopen(path, "we");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static bool exists(const char *name)
+{
+	char path[256];
+	snprintf(path, sizeof(path), "%s/state/claims/%s", root, name);
+	return access(path, F_OK) == 0;
+}
+
+static struct store *open_store(void)
+{
+	char path[128];
+	struct store *s;
+	snprintf(path, sizeof(path), "%s/state", root);
+	assert_int_equal(store_open(path, &s, NULL), 0);
+	return s;
+}
+
+static void test_write_load_remove(void **state)
+{
+	struct loaded l;
+	struct stat st;
+	char path[128];
+	(void)state;
+	struct store *s = open_store();
+	load(s, &l);
+	assert_int_equal(l.n, 0);
+	assert_int_equal(put(s, "b", NULL), 0);
+	assert_int_equal(put(s, "a", NULL), 0);
+	assert_int_equal(put(s, "a", NULL), 0); /* replaced */
+	store_close(s);
+
+	s = open_store();
+	load(s, &l);
+	assert_int_equal(l.n, 2);
+	assert_string_equal(l.uids[0], "a");
+	assert_string_equal(l.uids[1], "b");
+	assert_int_equal(l.n_broken, 0);
+	snprintf(path, sizeof(path), "%s/state/claims/a.json", root);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(store_remove(s, "a", NULL), 0);
+	assert_int_equal(store_remove(s, "a", NULL), 0);
+	load(s, &l);
+	assert_int_equal(l.n, 1);
+	store_close(s);
+}
+
+static void test_broken_files(void **state)
+{
+	struct loaded l;
+	(void)state;
+	struct store *s = open_store();
+	assert_int_equal(put(s, "good", NULL), 0);
+	put_text("empty.json", "");
+	put_text("half.json", "{\"format\": 1, \"ref\": {");
+	put_text("junk.txt", "x");
+	put_text("cut.tmp", "{");
+	put_text("old.json.broken", "kept as it is");
+	assert_int_equal(put(s, "named", NULL), 0);
+	char from[128], to[128];
+	snprintf(from, sizeof(from), "%s/state/claims/named.json", root);
+	snprintf(to, sizeof(to), "%s/state/claims/wrong.json", root);
+	assert_int_equal(rename(from, to), 0);
+	snprintf(to, sizeof(to), "%s/state/claims/link.json", root);
+	assert_int_equal(symlink("/etc/passwd", to), 0);
+	snprintf(to, sizeof(to), "%s/state/claims/fifo.json", root);
+	assert_int_equal(mkfifo(to, 0600), 0);
+
+	load(s, &l);
+	assert_int_equal(l.n, 1);
+	assert_string_equal(l.uids[0], "good");
+	assert_int_equal(l.n_broken, 6);
+	assert_true(exists("empty.json.broken") && exists("half.json.broken") && exists("junk.txt.broken") && exists("wrong.json.broken") &&
+	            exists("fifo.json.broken"));
+	assert_false(exists("half.json") || exists("cut.tmp") || exists("wrong.json"));
+	for (size_t i = 0; i < l.n_broken; i++)
+		assert_true(l.why[i][0]);
+	load(s, &l); /* told once */
+	assert_int_equal(l.n, 1);
+	assert_int_equal(l.n_broken, 0);
+	store_close(s);
+}
+
+static void test_one_owner(void **state)
+{
+	char path[128], expected[64];
+	struct store *other = NULL;
+	struct error e = {0};
+	(void)state;
+	struct store *s = open_store();
+	snprintf(path, sizeof(path), "%s/state", root);
+	snprintf(expected, sizeof(expected), "in use by another dranetd (process %d)", (int)getpid());
+	assert_int_equal(store_open(path, &other, &e), -EBUSY);
+	assert_non_null(strstr(e.text, expected));
+	store_close(s);
+	assert_int_equal(store_open(path, &other, &e), 0);
+	store_close(other);
+}
+
+static void test_bad_uids(void **state)
+{
+	static const char *const uids[] = {
+	    "", ".", "..", ".hidden", "a/b", "../../x", "a b", "a\n", "0123456789012345678901234567890123456789012345678901234567890123"};
+	struct error e = {0};
+	(void)state;
+	struct store *s = open_store();
+	for (size_t i = 0; i < ELEMENTS(uids); i++) {
+		assert_int_equal(store_write(s, uids[i], "{}", 2, &e), -EINVAL);
+		assert_int_equal(store_remove(s, uids[i], &e), -EINVAL);
+	}
+	store_close(s);
+}
+
+/* In a child with its own mounts: a tmpfs of a few pages that fills up. */
+static int full_disk(void)
+{
+	char path[128];
+	struct store *s;
+	struct error e = {0};
+	struct claim_record r = full_record("a");
+	char *text = NULL;
+	size_t len = 0;
+	if (mount("none", root, "tmpfs", 0, "size=32k") < 0)
+		return 1;
+	snprintf(path, sizeof(path), "%s/state", root);
+	if (store_open(path, &s, NULL) < 0 || record_encode(&r, &text, &len, NULL) < 0 || store_write(s, "a", text, len, NULL) < 0)
+		return 2;
+	char *big = malloc(1 << 20);
+	memset(big, ' ', 1 << 20);
+	if (store_write(s, "a", big, 1 << 20, &e) != -ENOSPC || !strstr(e.text, "No space left"))
+		return 3;
+	struct loaded l = {0};
+	const struct store_callbacks callbacks = {on_record, on_broken, &l};
+	/* The old record is whole, and nothing is left that would keep the disk full. */
+	if (store_load(s, &callbacks, NULL) < 0 || l.n != 1 || l.n_broken != 0 || store_write(s, "a", text, len, NULL) < 0)
+		return 4;
+	return 0;
+}
+
+static void test_disk_full(void **state)
+{
+	int status;
+	(void)state;
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+			_exit(77);
+		_exit(full_disk());
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77) {
+		print_message("SKIP: a mount namespace of our own needs CAP_SYS_ADMIN\n");
+		return;
+	}
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_round_trip),
+	    cmocka_unit_test(test_strict_reader),
+	    cmocka_unit_test(test_not_utf8),
+	    cmocka_unit_test_setup_teardown(test_write_load_remove, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_broken_files, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_one_owner, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_bad_uids, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_disk_full, setup, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
