@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "core/base/buf.h"
+#include "core/base/cleanup.h"
+#include "core/base/str.h"
+#include "daemon/cdi.h"
+#include "daemon/store.h"
+
+enum {
+	GATE_FD_LOWEST = 900, /* a number that another process with our pid, after our death, would hardly have open */
+	SPEC_NAME_SIZE = 64 + UID_SIZE + 16,
+};
+
+struct cdi {
+	char driver[64];
+	char state_directory[PATH_SIZE];
+	int cdi_fd;      /* --cdi-dir */
+	int gate_root;   /* <state>/gate */
+	int attached_fd; /* <state>/attached: the markers */
+	int gate_fd;     /* the directory that holds the node "gate" */
+	char gate_name[16];
+};
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+#define _cleanup_close_ _cleanup_(close_fd)
+
+static int open_directory(const char *path, mode_t mode, int *ret, struct error *e)
+{
+	char partial[PATH_SIZE + 16];
+	if (STR_COPY(partial, path) < 0)
+		return error_set(e, -ENAMETOOLONG, "%s: the path is too long", path);
+	for (char *slash = partial + 1; (slash = strchr(slash, '/')); slash++) {
+		*slash = 0;
+		mkdir(partial, 0755);
+		*slash = '/';
+	}
+	if (mkdir(partial, mode) < 0 && errno != EEXIST)
+		return error_set(e, -errno, "%s: cannot be made: %s", path, strerror(errno));
+	int fd = open(partial, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return error_set(e, -errno, "%s: %s", path, strerror(errno));
+	*ret = fd;
+	return 0;
+}
+
+static int open_below(const struct cdi *c, const char *name, int *ret, struct error *e)
+{
+	char path[PATH_SIZE + 16];
+	snprintf(path, sizeof(path), "%s/%s", c->state_directory, name);
+	return open_directory(path, 0700, ret, e);
+}
+
+/* Calls `see` for each name in the directory that does not start with a dot. */
+static int each_name(int directory_fd, void (*see)(struct cdi *c, const char *name, void *arg), struct cdi *c, void *arg)
+{
+	_cleanup_close_ int fd = openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* its own position */
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d)
+		return -errno;
+	fd = -1; /* the stream's now */
+	for (struct dirent *entry; (entry = readdir(d));)
+		if (entry->d_name[0] != '.')
+			see(c, entry->d_name, arg);
+	closedir(d);
+	return 0;
+}
+
+static void remove_gate(struct cdi *c, const char *name, void *arg)
+{
+	char node[NAME_MAX + 8];
+	(void)arg;
+	snprintf(node, sizeof(node), "%s/gate", name);
+	unlinkat(c->gate_root, node, 0);
+	unlinkat(c->gate_root, name, AT_REMOVEDIR);
+}
+
+/* A high number for the descriptor, within the limit of open files. */
+static int move_up(int fd)
+{
+	struct rlimit limit;
+	int lowest = GATE_FD_LOWEST;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < GATE_FD_LOWEST + 64)
+		lowest = limit.rlim_cur > 64 ? (int)limit.rlim_cur - 32 : 16;
+	int high = fcntl(fd, F_DUPFD_CLOEXEC, lowest);
+	return high < 0 ? -errno : high;
+}
+
+static int make_gate(struct cdi *c, struct error *e)
+{
+	each_name(c->gate_root, remove_gate, c, NULL);
+	snprintf(c->gate_name, sizeof(c->gate_name), "%d", (int)getpid());
+	if (mkdirat(c->gate_root, c->gate_name, 0700) < 0 && errno != EEXIST)
+		return error_set(e, -errno, "%s/gate: %s", c->state_directory, strerror(errno));
+	_cleanup_close_ int fd = openat(c->gate_root, c->gate_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return error_set(e, -errno, "%s/gate: %s", c->state_directory, strerror(errno));
+	if (mknodat(fd, "gate", S_IFCHR | 0400, makedev(0, 0)) < 0 && errno != EEXIST)
+		return error_set(e, -errno, "%s/gate: a device node cannot be made: %s", c->state_directory, strerror(errno));
+	int high = move_up(fd);
+	if (high < 0)
+		return error_set(e, high, "%s/gate: %s", c->state_directory, strerror(-high));
+	c->gate_fd = high;
+	return 0;
+}
+
+int cdi_open(const char *cdi_directory, const char *state_directory, const char *driver, struct cdi **ret, struct error *e)
+{
+	struct cdi *c = calloc(1, sizeof(*c));
+	if (!c)
+		return error_set(e, -ENOMEM, "out of memory");
+	c->cdi_fd = c->gate_root = c->attached_fd = c->gate_fd = -1;
+	int r = STR_COPY(c->driver, driver) < 0 || STR_COPY(c->state_directory, state_directory) < 0
+	            ? error_set(e, -ENAMETOOLONG, "the driver's or the state directory's name is too long")
+	            : open_directory(cdi_directory, 0755, &c->cdi_fd, e);
+	if (r == 0)
+		r = open_below(c, "gate", &c->gate_root, e);
+	if (r == 0)
+		r = open_below(c, "attached", &c->attached_fd, e);
+	if (r == 0)
+		r = make_gate(c, e);
+	if (r < 0) {
+		cdi_close(c);
+		return r;
+	}
+	*ret = c;
+	return 0;
+}
+
+void cdi_close(struct cdi *c)
+{
+	if (!c)
+		return;
+	close_fd(&c->gate_fd);
+	if (c->gate_name[0])
+		remove_gate(c, c->gate_name, NULL);
+	close_fd(&c->attached_fd);
+	close_fd(&c->gate_root);
+	close_fd(&c->cdi_fd);
+	free(c);
+}
+
+/* Every text in it is one of ours or was checked to be a plain token, so nothing needs an escape. 0.5.0 is the oldest version that allows
+ * host paths and names that start with a digit, and every runtime with CDI on takes it. */
+void cdi_spec_text(const struct cdi *c, const char *claim_uid, enum token token, struct buf *ret)
+{
+	buf_printf(ret,
+	           "{\"cdiVersion\":\"0.5.0\",\"kind\":\"%s/claim\",\"devices\":[{\"name\":\"%s\",\"containerEdits\":{\"deviceNodes\":[",
+	           c->driver, claim_uid);
+	if (token == TOKEN_FINAL) {
+		buf_puts(ret, "{\"path\":\"/dev/null\"}]}}]}\n");
+		return;
+	}
+	buf_printf(ret, "{\"path\":\"/dev/null\",\"hostPath\":\"/proc/%d/fd/%d/gate\",\"permissions\":\"r\"},", (int)getpid(), c->gate_fd);
+	/* Replaces the entry before it. Owner and mode are said, or the library gives the node to the container's user. */
+	buf_puts(ret, "{\"path\":\"/dev/null\",\"type\":\"c\",\"major\":1,\"minor\":3,\"fileMode\":438,\"uid\":0,\"gid\":0}],");
+	buf_printf(ret, "\"mounts\":[{\"hostPath\":\"%s/attached/%s\",\"containerPath\":\"/dev/dranet/%s\",", c->state_directory, claim_uid,
+	           claim_uid);
+	buf_puts(ret, "\"options\":[\"bind\",\"ro\",\"nosuid\",\"nodev\",\"noexec\"]}]}}]}\n");
+}
+
+static int write_spec(struct cdi *c, const char *claim_uid, enum token token)
+{
+	char name[SPEC_NAME_SIZE], temporary[SPEC_NAME_SIZE];
+	_cleanup_buf_ struct buf text = {0};
+	snprintf(name, sizeof(name), "%s-%s.json", c->driver, claim_uid);
+	/* Neither .json nor .yaml: the runtime must not read it half written. */
+	snprintf(temporary, sizeof(temporary), "%s-%s.tmp", c->driver, claim_uid);
+	cdi_spec_text(c, claim_uid, token, &text);
+	if (text.failed)
+		return -ENOMEM;
+	_cleanup_close_ int fd = openat(c->cdi_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return -errno;
+	ssize_t n = write(fd, text.data, text.len);
+	int r = n < 0 ? -errno : (size_t)n < text.len ? -ENOSPC : 0;
+	if (r == 0 && renameat(c->cdi_fd, temporary, c->cdi_fd, name) < 0)
+		r = -errno;
+	if (r < 0)
+		unlinkat(c->cdi_fd, temporary, 0);
+	return r;
+}
+
+static int remove_file(int directory_fd, const char *name)
+{
+	return unlinkat(directory_fd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static int make_marker(struct cdi *c, const char *claim_uid)
+{
+	_cleanup_close_ int fd = openat(c->attached_fd, claim_uid, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0444);
+	return fd < 0 ? -errno : 0;
+}
+
+int cdi_write(struct cdi *c, const char *claim_uid, enum token token, struct error *e)
+{
+	char name[SPEC_NAME_SIZE];
+	int r = store_check_uid(claim_uid);
+	if (r < 0)
+		return error_set(e, r, "claim UID \"%s\" cannot be a file name", claim_uid);
+	snprintf(name, sizeof(name), "%s-%s.json", c->driver, claim_uid);
+	switch (token) {
+	case TOKEN_NONE:
+		r = remove_file(c->cdi_fd, name);
+		if (r == 0)
+			r = remove_file(c->attached_fd, claim_uid);
+		break;
+	case TOKEN_PENDING:
+		/* The marker of an earlier sandbox would open the second lock. */
+		r = remove_file(c->attached_fd, claim_uid);
+		if (r == 0)
+			r = write_spec(c, claim_uid, token);
+		break;
+	case TOKEN_FINAL:
+		/* A container that was created with the pending spec waits for its mount: the marker comes first. */
+		r = make_marker(c, claim_uid);
+		if (r == 0)
+			r = write_spec(c, claim_uid, token);
+		break;
+	}
+	return r < 0 ? error_set(e, r, "CDI spec %s: %s", name, strerror(-r)) : 0;
+}
+
+struct sweep {
+	bool (*known)(const char *claim_uid, void *user);
+	void *user;
+};
+
+static void sweep_spec(struct cdi *c, const char *name, void *arg)
+{
+	const struct sweep *s = arg;
+	size_t driver = strlen(c->driver), len = strlen(name);
+	char uid[UID_SIZE];
+	if (!str_starts(name, c->driver) || name[driver] != '-')
+		return;
+	const char *at = name + driver + 1, *dot = strrchr(at, '.');
+	if (!dot)
+		return;
+	if (strcmp(dot, ".tmp") == 0) {
+		unlinkat(c->cdi_fd, name, 0);
+		return;
+	}
+	if (strcmp(dot, ".json") != 0 || (size_t)(dot - at) >= sizeof(uid) || len >= SPEC_NAME_SIZE)
+		return;
+	memcpy(uid, at, (size_t)(dot - at));
+	uid[dot - at] = 0;
+	if (store_check_uid(uid) == 0 && !s->known(uid, s->user))
+		unlinkat(c->cdi_fd, name, 0);
+}
+
+static void sweep_marker(struct cdi *c, const char *name, void *arg)
+{
+	const struct sweep *s = arg;
+	if (!s->known(name, s->user))
+		unlinkat(c->attached_fd, name, 0);
+}
+
+int cdi_sweep(struct cdi *c, bool (*known)(const char *claim_uid, void *user), void *user, struct error *e)
+{
+	struct sweep s = {known, user};
+	int r = each_name(c->cdi_fd, sweep_spec, c, &s);
+	if (r == 0)
+		r = each_name(c->attached_fd, sweep_marker, c, &s);
+	return r < 0 ? error_set(e, r, "CDI spec files cannot be listed: %s", strerror(-r)) : 0;
+}
