@@ -21,7 +21,7 @@ static void text_write(char *to, size_t size, const char *format, va_list ap)
 	}
 }
 
-int error_set(struct error *e, int code, const char *format, ...)
+int(error_set)(struct error *e, int code, const char *format, ...)
 {
 	if (e) {
 		/* The arguments may point into e->text. */
@@ -51,7 +51,7 @@ int error_prefix(struct error *e, const char *format, ...)
 	return error_set(e, e->code, "%s: %s", prefix, old);
 }
 
-int error_append(struct error *e, int code, const char *format, ...)
+int(error_append)(struct error *e, int code, const char *format, ...)
 {
 	if (!e)
 		return code;

@@ -1,0 +1,204 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# run.sh - every test of dranetd, by lanes.
+#
+#   tests/run.sh               the gate's lanes
+#   tests/run.sh unit sim      these lanes
+#   tests/run.sh --list        their names
+#
+# Each lane ends in one line "LANE: N passed, N failed", all together in "tests/run.sh: N passed, N failed". From the environment:
+#   SCHEDULES      schedules of the simulator (100000)
+#   SEED           the first of them (1)
+#   FUZZ_SECONDS   new inputs for each fuzz target (5)
+#   JOBS           at a time (the number of processors)
+# The full output of each test is kept in build/logs.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+
+gate=(lint unit sim fuzz node)
+lanes=("${gate[@]}" bench)
+JOBS=${JOBS:-$(nproc)}
+logs=build/logs
+python=/usr/bin/python3 # Debian's: the one that sees python3-grpcio
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:strict_string_checks=1}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+
+passed=0 failed=0 all_passed=0 all_failed=0 child=
+
+# A signal ends the test that runs, and it alone; what it started ends with it.
+interrupted() {
+	trap - INT TERM HUP
+	[ -z "$child" ] || kill -TERM "$child" 2> /dev/null
+	[ -z "$child" ] || wait "$child" 2> /dev/null
+	exit 130
+}
+trap interrupted INT TERM HUP
+
+# Run a command with its output in a log; its status.
+logged() {
+	local log=$1
+	shift
+	"$@" > "$log" 2>&1 < /dev/null &
+	child=$!
+	wait "$child"
+	local status=$?
+	child=
+	return "$status"
+}
+
+show() {
+	echo "---- the end of $1 ----"
+	tail -n "${2:-60}" "$1"
+	echo "----"
+}
+
+pass() {
+	passed=$((passed + ${2:-1}))
+	echo "PASS $1"
+}
+fail() {
+	failed=$((failed + 1))
+	echo "FAIL $1"
+}
+
+# Build a preset once in a run.
+declare -A built
+build() {
+	local preset=$1 log=$logs/build-$1.log
+	if [ -z "${built[$preset]:-}" ]; then
+		echo "building build/$preset"
+		if logged "$log" cmake --preset "$preset" && logged "$log" cmake --build --preset "$preset" -j "$JOBS"; then
+			built[$preset]=yes
+		else
+			built[$preset]=no
+			show "$log" 40
+		fi
+	fi
+	[ "${built[$preset]}" = yes ] || {
+		fail "build/$preset"
+		return 1
+	}
+}
+
+# A program that tells its own count: "NAME: N passed, N failed" as its last such line.
+counted() {
+	local name=$1 log=$logs/${1//\//-}.log status=0 line
+	shift
+	logged "$log" "$@" || status=$?
+	line=$(grep -E '^[^ ]+: [0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1)
+	if [[ "$line" =~ ([0-9]+)\ passed,\ ([0-9]+)\ failed ]]; then
+		passed=$((passed + BASH_REMATCH[1]))
+		failed=$((failed + BASH_REMATCH[2]))
+		if [ "$status" -eq 0 ] && [ "${BASH_REMATCH[1]}" -gt 0 ]; then
+			echo "PASS $name (${BASH_REMATCH[1]})"
+			grep -E '^(note|skip|SKIP)' "$log" | cut -c 1-200
+			return 0
+		fi
+		grep -E '^FAIL' "$log" | cut -c 1-200
+		[ "${BASH_REMATCH[2]}" -gt 0 ] || fail "$name: ended with status $status"
+	else
+		fail "$name: no count, status $status"
+	fi
+	show "$log" 120
+}
+
+lane_lint() {
+	build dev || return
+	counted lint tests/lint.sh
+	cat "$logs/lint.log"
+}
+
+# cmocka's TAP output: "ok 1 - name", "not ok 2 - name", "ok 3 - name # SKIP".
+lane_unit() {
+	build dev || return
+	local test name log status ok bad
+	for test in build/dev/unit/test_*; do
+		name=${test##*/}
+		[ -e "tests/unit/$name.c" ] || continue # left over from a file that was removed
+		log=$logs/$name.log status=0
+		CMOCKA_MESSAGE_OUTPUT=TAP logged "$log" timeout -k 10 300 "$test" || status=$?
+		ok=$(grep -cE '^ok [0-9]+' "$log")
+		bad=$(grep -cE '^not ok [0-9]+' "$log")
+		ok=$((ok - $(grep -cE '^ok [0-9]+.*# *SKIP' "$log")))
+		grep -iE '# *SKIP' "$log"
+		failed=$((failed + bad)) passed=$((passed + ok))
+		if [ "$status" -eq 0 ] && [ "$ok" -gt 0 ] && [ "$bad" -eq 0 ]; then
+			echo "PASS $name ($ok)"
+			continue
+		fi
+		if [ "$bad" -gt 0 ]; then
+			sed -n "s/^not ok [0-9]* - /FAIL $name: /p" "$log"
+		else
+			fail "$name: status $status after $ok tests"
+		fi
+		show "$log"
+	done
+}
+
+lane_sim() {
+	local seed=${SEED:-1}
+	build release && counted sim-release build/release/tests/dranetd-sim --schedules "${SCHEDULES:-100000}" --seed "$seed" --jobs "$JOBS"
+	head -n 1 "$logs/sim-release.log"
+	build dev && counted sim-sanitizers build/dev/tests/dranetd-sim --schedules 2000 --seed "$seed" --jobs "$JOBS"
+}
+
+lane_fuzz() {
+	build fuzz || return
+	JOBS=$JOBS counted fuzz tests/fuzz/run.sh build/fuzz/fuzz
+	grep -E '^(PASS|FAIL)' "$logs/fuzz.log"
+}
+
+lane_node() {
+	if [ "$(id -u)" -ne 0 ]; then
+		fail "node: namespaces, mounts and a container runtime need root"
+		return
+	fi
+	build dev || return
+	echo "unpacking containerd and the CNI plugins of a newer Debian suite into ${DRANETD_CACHE:-/var/cache/dranetd-test}, installing none of it"
+	if ! logged "$logs/fetch.log" tests/node/runtime/fetch.sh; then
+		fail "node: no containerd"
+		show "$logs/fetch.log"
+		return
+	fi
+	local test
+	for test in tests/node/joints.py tests/node/selftest.py tests/node/test_*.py; do
+		[ -e "$test" ] || continue
+		counted "node/$(basename "$test" .py)" timeout -k 30 900 "$python" "$test"
+	done
+}
+
+lane_bench() {
+	build release || return
+	counted bench "$python" tests/bench/bench.py
+	cat "$logs/bench.log"
+}
+
+chosen=()
+for word in "$@"; do
+	case " ${lanes[*]} " in
+	*" $word "*) chosen+=("$word") ;;
+	*)
+		if [ "$word" = --list ]; then
+			printf '%s\n' "${lanes[@]}"
+			exit 0
+		fi
+		echo "tests/run.sh: no lane \"$word\"; there are: ${lanes[*]}" >&2
+		exit 2
+		;;
+	esac
+done
+[ ${#chosen[@]} -gt 0 ] || chosen=("${gate[@]}")
+mkdir -p "$logs"
+
+for lane in "${chosen[@]}"; do
+	passed=0 failed=0
+	started=$SECONDS
+	echo "==== $lane"
+	"lane_$lane"
+	[ $((passed + failed)) -gt 0 ] || fail "$lane: nothing ran"
+	all_passed=$((all_passed + passed)) all_failed=$((all_failed + failed))
+	echo "($lane took $((SECONDS - started)) s)"
+	echo "$lane: $passed passed, $failed failed"
+done
+echo "tests/run.sh: $all_passed passed, $all_failed failed"
+[ "$all_failed" -eq 0 ]
