@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The effects that block in the kernel: jobs of the mover worker, in the order core asked for them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/str.h"
+#include "daemon/engine_private.h"
+
+struct move_job {
+	struct worker_job job;
+	struct engine *engine;
+	enum effect_type type;
+	uint64_t op;
+	/* SNAPSHOT */
+	int32_t ifindex;
+	char ifname[IFNAME_SIZE];
+	struct host_state host;
+	/* the others */
+	struct attach_plan *plan; /* one reference, counted on the loop */
+	struct claim_ref claim;
+	int netns_fd;    /* our own, so that the table may change meanwhile; -1 = look on the host */
+	int netns_error; /* a namespace was named, but there is no descriptor of it: nothing may be concluded from the host alone */
+	struct move_result moved;
+
+	int result;
+	struct error error;
+	uint64_t duration_ns;
+};
+
+static struct move_job *job_new(struct engine *g, const struct effect *f, void (*work)(struct worker_job *),
+                                void (*done)(struct worker_job *))
+{
+	struct move_job *j = calloc(1, sizeof(*j));
+	if (!j) {
+		engine_done(g, f->op, -ENOMEM, "out of memory"); /* place: unknown */
+		return NULL;
+	}
+	j->job.work = work;
+	j->job.done = done;
+	j->engine = g;
+	j->type = f->type;
+	j->op = f->op;
+	j->netns_fd = -1;
+	return j;
+}
+
+static uint32_t duration_ms(const struct move_job *j)
+{
+	return (uint32_t)(j->duration_ns / 1000000);
+}
+
+static void snapshot_work(struct worker_job *job)
+{
+	struct move_job *j = (struct move_job *)job;
+	uint64_t started = uv_hrtime();
+	j->result = mover_snapshot(j->engine->mover, j->ifindex, j->ifname, &j->host, &j->error);
+	j->duration_ns = uv_hrtime() - started;
+}
+
+static void snapshot_done(struct worker_job *job)
+{
+	struct move_job *j = (struct move_job *)job;
+	struct engine *g = j->engine;
+	engine_feed(g, &(struct event){.type = EVENT_DONE,
+	                               .done = {.op = j->op,
+	                                        .result = j->result,
+	                                        .error = j->result < 0 ? j->error.text : NULL,
+	                                        .host = j->result < 0 ? NULL : &j->host,
+	                                        .duration_ms = duration_ms(j)}});
+	host_state_free(&j->host);
+	free(j);
+	engine_check_drained(g);
+}
+
+void perform_snapshot(struct engine *g, struct effect *f)
+{
+	if (g->stopping)
+		return;
+	struct move_job *j = job_new(g, f, snapshot_work, snapshot_done);
+	if (!j)
+		return;
+	j->ifindex = f->snapshot.ifindex;
+	STR_COPY(j->ifname, f->snapshot.ifname);
+	worker_submit(g->mover_worker, &j->job);
+}
+
+static int move(struct move_job *j)
+{
+	struct mover *m = j->engine->mover;
+	if (j->netns_error) {
+		j->moved.place = PLACE_UNKNOWN;
+		return error_set(&j->error, j->netns_error, "there is no descriptor of the sandbox's network namespace: %s",
+		                 strerror(-j->netns_error));
+	}
+	if (j->type == EFFECT_ATTACH)
+		return mover_attach(m, j->plan, j->netns_fd, &j->moved, &j->error);
+	if (j->type == EFFECT_DETACH)
+		return mover_detach(m, j->plan, j->netns_fd, &j->moved, &j->error);
+	return mover_probe(m, j->plan, j->netns_fd, &j->moved, &j->error);
+}
+
+static void move_work(struct worker_job *job)
+{
+	struct move_job *j = (struct move_job *)job;
+	uint64_t started = uv_hrtime();
+	j->result = move(j);
+	j->duration_ns = uv_hrtime() - started;
+}
+
+static void move_done(struct worker_job *job)
+{
+	struct move_job *j = (struct move_job *)job;
+	struct engine *g = j->engine;
+	if (j->netns_fd >= 0)
+		close(j->netns_fd);
+	if (j->type != EFFECT_PROBE)
+		metrics_move(&g->metrics, j->type == EFFECT_ATTACH, j->result == 0, (double)j->duration_ns / 1e9);
+	if (j->type == EFFECT_DETACH && j->moved.differences[0])
+		log_write(LOG_WARNING, LOG_KIND_KERNEL,
+		          &(struct log_about){.claim = &j->claim,
+		                              .device = j->plan->facts.name,
+		                              .pci_address = j->plan->facts.pci_address,
+		                              .interface = j->plan->host.ifname},
+		          "not all of the host's state could be restored: %s", j->moved.differences);
+	engine_feed(g, &(struct event){.type = EVENT_DONE,
+	                               .done = {.op = j->op,
+	                                        .result = j->result,
+	                                        .error = j->result < 0 ? j->error.text : NULL,
+	                                        .place = j->moved.place,
+	                                        .pod = j->moved.place == PLACE_POD ? &j->moved.pod : NULL,
+	                                        .differences = j->moved.differences,
+	                                        .duration_ms = duration_ms(j)}});
+	attach_plan_unref(j->plan);
+	free(j);
+	engine_check_drained(g);
+}
+
+void perform_move(struct engine *g, struct effect *f)
+{
+	/* Stopping: what has not begun is begun by the next start. */
+	if (g->stopping)
+		return;
+	struct move_job *j = job_new(g, f, move_work, move_done);
+	if (!j)
+		return;
+	j->plan = attach_plan_ref(f->move.plan);
+	j->claim = f->move.claim;
+	if (f->move.sandbox[0] || f->type == EFFECT_ATTACH) {
+		int held = netns_table_get(&g->namespaces, f->move.sandbox);
+		j->netns_fd = held < 0 ? -1 : fcntl(held, F_DUPFD_CLOEXEC, 3);
+		if (j->netns_fd < 0)
+			j->netns_error = held < 0 ? -ENOENT : -errno;
+	}
+	worker_submit(g->mover_worker, &j->job);
+}
