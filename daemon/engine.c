@@ -163,8 +163,10 @@ static int start_parts(struct engine *g, struct error *e)
 	if (r == 0)
 		r = engine_start_pages(g, e);
 	if (r == 0)
+		r = engine_start_api(g, e);
+	if (r == 0)
 		r = recover(g, e);
-	return r < 0 ? r : engine_start_peers(g, e);
+	return r < 0 ? r : engine_start_monitor(g, e);
 }
 
 static void close_all(struct engine *g)

@@ -65,6 +65,7 @@ static void start_kubelet(uv_timer_t *timer)
 	struct error e = {0};
 	const struct kubelet_options options = {
 	    .driver = g->options->driver_name,
+	    .node = g->options->node,
 	    .root = g->options->kubelet_root_dir,
 	    .instance = "",
 	    .event = on_kubelet_event,
@@ -196,7 +197,8 @@ static void start_publisher(struct engine *g)
 		engine_fail(g);
 		return;
 	}
-	publisher_changed(g->publisher, g->publish_revision);
+	if (g->publish_revision)
+		publisher_changed(g->publisher, g->publish_revision);
 }
 
 static void discover(uv_timer_t *timer);
@@ -238,7 +240,7 @@ static int override_server(const char *server, struct api_config *config, struct
 	return 0;
 }
 
-static int start_api(struct engine *g, struct error *e)
+int engine_start_api(struct engine *g, struct error *e)
 {
 	const struct options *o = g->options;
 	struct api_config config = {0};
@@ -256,6 +258,8 @@ static int start_api(struct engine *g, struct error *e)
 	api_config_free(&config);
 	if (r == 0)
 		r = recorder_new(g->api, o->driver_name, o->node, &g->recorder);
+	if (r == 0)
+		discover(&g->timers[TIMER_DISCOVERY]);
 	return r;
 }
 
@@ -311,7 +315,7 @@ static void on_kernel_trouble(int result, const char *what, void *user)
 
 /* ---- all of them ----------------------------------------------------------------------------------------------------------------- */
 
-int engine_start_peers(struct engine *g, struct error *e)
+int engine_start_monitor(struct engine *g, struct error *e)
 {
 	const struct monitor_options options = {
 	    .sysfs = "/sys",
@@ -324,10 +328,6 @@ int engine_start_peers(struct engine *g, struct error *e)
 	                  .failed = on_kernel_trouble},
 	    .user = g,
 	};
-	int r = start_api(g, e);
-	if (r < 0)
-		return r;
-	discover(&g->timers[TIMER_DISCOVERY]);
 	return monitor_start(g->loop, &options, &g->monitor, e);
 }
 

@@ -93,10 +93,11 @@ void perform_move(struct engine *g, struct effect *f);
 void engine_free_api_ops(struct engine *g);
 
 /* engine_peers.c */
-int engine_start_peers(struct engine *g, struct error *e); /* API client, monitor; the others follow by themselves */
-void engine_close_intake(struct engine *g);                /* kubelet, runtime, publisher, monitor */
-void engine_close_peers(struct engine *g);                 /* the rest */
-void engine_tell_status(struct engine *g);                 /* the service manager's status line */
+int engine_start_api(struct engine *g, struct error *e);
+int engine_start_monitor(struct engine *g, struct error *e); /* kubelet, runtime and publisher follow when the inventory is known */
+void engine_close_intake(struct engine *g);                  /* kubelet, runtime, publisher, monitor */
+void engine_close_peers(struct engine *g);                   /* the rest */
+void engine_tell_status(struct engine *g);                   /* the service manager's status line */
 
 /* pages.c */
 int engine_start_pages(struct engine *g, struct error *e);

@@ -99,6 +99,7 @@ static int run(const struct options *options)
 	r = engine_start(&p.loop, options, &(struct engine_callbacks){on_ended, &p}, &p.engine, &e);
 	if (r < 0) {
 		log_write(LOG_CRIT, LOG_KIND_START, &(struct log_about){.result = r}, "cannot start: %s", e.text);
+		uv_loop_close(&p.loop);
 		return EXIT_FAILURE;
 	}
 	start_signals(&p);
