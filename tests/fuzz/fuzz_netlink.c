@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Datagrams of route netlink: through every parser, and through the monitor's table as notifications. */
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "netlink/address.h"
+#include "netlink/link.h"
+#include "netlink/monitor_internal.h"
+#include "netlink/route.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void see(void *user)
+{
+	(void)user;
+}
+static void see_device(const struct device_facts *facts, void *user)
+{
+	(void)user;
+	if (memchr(facts->name, 0, sizeof(facts->name)) == NULL || memchr(facts->ipv4, 0, sizeof(facts->ipv4)) == NULL)
+		abort();
+}
+static void see_gone(const char *name, void *user)
+{
+	(void)name, (void)user;
+}
+static void see_uplinks(const int32_t *ifindexes, size_t n, void *user)
+{
+	(void)user;
+	for (size_t i = 1; i < n; i++)
+		if (ifindexes[i - 1] >= ifindexes[i])
+			abort();
+}
+
+static void parse(const struct nlmsghdr *h)
+{
+	struct link l;
+	struct address_message a;
+	struct route_message r;
+	struct neighbour n;
+	int32_t ifindex;
+	char text[64];
+	(void)link_parse(h, &l);
+	(void)address_parse(h, &a);
+	(void)neighbour_parse(h, &ifindex, &n);
+	if (route_parse(h, &r) == 0) {
+		char route[128];
+		route_format(&r.route, route, sizeof(route));
+	}
+	if (nlsock_status(h, text, sizeof(text)) > 0)
+		abort();
+}
+
+static void take(struct monitor_table *t, const struct nlmsghdr *h)
+{
+	int before = (int)t->n_links;
+	switch (h->nlmsg_type) {
+	case RTM_NEWLINK:
+	case RTM_DELLINK:
+		(void)table_take_link(t, h);
+		break;
+	case RTM_NEWADDR:
+	case RTM_DELADDR:
+		(void)table_take_address(t, h);
+		break;
+	default:
+		(void)table_take_route(t, h);
+		table_note_route(t, h);
+	}
+	/* What sysfs would say: every new link is virtual. */
+	for (size_t i = 0; (int)t->n_links > before && i < t->n_links; i++)
+		t->links[i]->sys_known = true;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const struct monitor_callbacks to = {
+	    .begin = see, .device = see_device, .gone = see_gone, .end = see, .uplinks = see_uplinks};
+	struct monitor_table t = {.sysfs = "/nonexistent"};
+	if (size > NLSOCK_RECEIVE_SIZE || pci_names_new(&t.names) < 0)
+		return 0;
+	uint8_t *copy = malloc(size ? size : 1); /* aligned as a receive buffer, and no longer than the message */
+	if (copy) {
+		int left = (int)size;
+		if (size)
+			memcpy(copy, data, size);
+		for (struct nlmsghdr *h = (struct nlmsghdr *)copy; nlmsg_ok(h, left); h = nlmsg_next(h, &left)) {
+			parse(h);
+			take(&t, h);
+		}
+		(void)table_flush(&t, false, &to, NULL);
+		(void)table_flush_uplinks(&t, &to, NULL);
+		table_dump_end(&t);
+		(void)table_flush(&t, true, &to, NULL);
+		free(copy);
+	}
+	table_free(&t);
+	return 0;
+}
