@@ -43,10 +43,10 @@ struct attachment {
 	struct attachment_record *record;
 	enum place place;
 	char where[SANDBOX_ID_SIZE]; /* the sandbox it is in, or may be in while the place is unknown */
+	bool stirred;                /* the monitor spoke of it while an operation was under way */
 	bool restore;                /* on the host, but perhaps not as it was */
 	uint64_t op;
 	enum effect_type op_type;
-	uint64_t started;
 	unsigned failures;       /* in a row */
 	uint64_t retry_at;       /* NEVER = not waiting */
 	char error[ERROR_KEPT];  /* "" = the last operation worked */

@@ -80,8 +80,12 @@ void device_apply(struct core *c, struct device *d, enum device_event event, str
 static void device_unsettle(struct device *d)
 {
 	struct attachment *a = d->owner;
-	if (!a || a->op || a->claim->phase != CLAIM_READY)
+	if (!a || a->claim->phase != CLAIM_READY)
 		return;
+	if (a->op) {
+		a->stirred = true;
+		return;
+	}
 	if (d->present && a->place != PLACE_HOST) {
 		a->place = PLACE_UNKNOWN;
 		a->restore = *a->claim->record.sandbox.id != 0; /* it has been away */

@@ -105,7 +105,7 @@ static int prepare_device(struct core *c, struct claim *claim, size_t i, const s
 	if (rc == 0)
 		rc = network_config_check_supported(&a->config, e);
 	if (rc < 0)
-		return error_prefix(e, "device %s: ", result->device);
+		return error_prefix(e, "device %s", result->device);
 	a->device = d;
 	d->owner = a;
 	a->place = PLACE_HOST;
@@ -145,7 +145,7 @@ static void prepare_store(struct core *c, struct claim *claim)
 		if (!a->device)
 			continue;
 		if (attach_plan_new(&a->device->facts, a->host, &a->config, &a->record->plan, &e) < 0) {
-			error_prefix(&e, "device %s: ", a->record->device);
+			error_prefix(&e, "device %s", a->record->device);
 			prepare_fail(c, claim, e.text);
 			return;
 		}

@@ -160,7 +160,7 @@ static void move_start(struct core *c, struct attachment *a, enum effect_type ty
 	f->move.claim = a->claim->record.ref;
 	a->op = f->op;
 	a->op_type = type;
-	a->started = c->now;
+	a->stirred = false;
 	a->retry_at = NEVER;
 }
 
@@ -286,6 +286,8 @@ static void attached(struct core *c, struct attachment *a, const struct event *e
 	device_apply(c, a->device, DEVICE_EVENT_ATTACHED, a, e->done.duration_ms, 0, NULL);
 	claim_changed(a->claim);
 	a->claim->attached = a->claim->version;
+	if (a->stirred && a->device->present)
+		a->place = PLACE_UNKNOWN; /* it may have been pulled and plugged in again meanwhile: look */
 }
 
 static void released(struct core *c, struct attachment *a, const struct event *e)

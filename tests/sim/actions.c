@@ -444,6 +444,7 @@ static void device_changes(struct sim *s, int i)
 			d->exists = false;
 			d->place = NOWHERE;
 			d->default_route = false;
+			s->uplinks_told = false;
 		} else {
 			*d = (struct wdevice){.exists = true,
 			                      .replugged = d->replugged,

@@ -284,6 +284,7 @@ static void perform_status(struct sim *s, struct pending *p, uint32_t how)
 static void perform_pin(struct sim *s, struct pending *p, uint32_t how)
 {
 	int n = sandbox_index(p->effect.pin.id);
+	s->sandboxes[n].unopenable |= how != 0;
 	if (how || !s->sandboxes[n].netns) {
 		p->result = how ? -EMFILE : -ENOENT;
 		return;

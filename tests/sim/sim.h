@@ -79,10 +79,11 @@ struct wpod {
 };
 
 struct wsandbox {
-	bool exists; /* the runtime lists it */
-	bool netns;  /* the namespace's path is there */
-	bool alive;  /* the namespace itself: a path, a process or our pin holds it */
-	bool pinned; /* by the dranetd that lives */
+	bool exists;     /* the runtime lists it */
+	bool netns;      /* the namespace's path is there */
+	bool alive;      /* the namespace itself: a path, a process or our pin holds it */
+	bool unopenable; /* an attempt to pin it failed for want of descriptors */
+	bool pinned;     /* by the dranetd that lives */
 	bool stopping;
 	int pod;
 };

@@ -107,7 +107,7 @@ void netns_check(struct sim *s, int n)
 		if (!d->exists || d->place != n)
 			continue;
 		if (!d->physical) {
-			if (s->core && s->connected)
+			if (s->core && s->connected && !sb->unopenable)
 				sim_break(s, "promise 1: nic%d was destroyed with sb%d although dranetd could have held it", i, n);
 			d->exists = false;
 			d->place = NOWHERE;
