@@ -195,7 +195,7 @@ int job_read_back(struct job *j, int32_t ifindex, struct pod_state *ret, struct 
 int mover_probe(struct mover *m, const struct attach_plan *plan, int netns_fd, struct move_result *ret, struct error *e)
 {
 	_cleanup_job_ struct job j;
-	struct located at;
+	struct located at = {0};
 	*ret = (struct move_result){.place = PLACE_UNKNOWN};
 	int r = job_open(m, plan, netns_fd, &j, e);
 	if (r == 0)

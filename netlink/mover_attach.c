@@ -200,7 +200,7 @@ static int configure(struct job *j, const struct link *l, struct error *e)
 static void undo(struct job *j, struct move_result *ret, struct error *e)
 {
 	struct error ours = {0};
-	struct located at;
+	struct located at = {0};
 	int r = job_locate(j, &at, &ours);
 	if (r == 0)
 		ret->place = at.place;
@@ -218,7 +218,7 @@ int mover_attach(struct mover *m, const struct attach_plan *plan, int netns_fd, 
 {
 	_cleanup_job_ struct job j;
 	struct located at = {0};
-	struct link l;
+	struct link l = {0};
 	*ret = (struct move_result){.place = PLACE_UNKNOWN};
 	int r = netns_fd < 0 ? error_set(e, -EBADF, "there is no namespace to attach %s to", plan->host.ifname) : 0;
 	int opened = job_open(m, plan, netns_fd, &j, r == 0 ? e : NULL);

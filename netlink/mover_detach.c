@@ -88,7 +88,7 @@ int job_bring_home(struct job *j, const struct located *at, struct move_result *
 int mover_detach(struct mover *m, const struct attach_plan *plan, int netns_fd, struct move_result *ret, struct error *e)
 {
 	_cleanup_job_ struct job j;
-	struct located at;
+	struct located at = {0};
 	*ret = (struct move_result){.place = PLACE_UNKNOWN};
 	int opened = job_open(m, plan, netns_fd, &j, e);
 	int r = job_locate(&j, &at, opened < 0 ? NULL : e);

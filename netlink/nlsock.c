@@ -197,7 +197,7 @@ static int exchange_run(struct nlsock *s, struct exchange *x, struct error *e)
 {
 	int result = 0;
 	while (!x->finished) {
-		size_t len;
+		size_t len = 0;
 		int r = receive(s, &len, e);
 		if (r < 0)
 			return r;
