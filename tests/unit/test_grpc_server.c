@@ -19,7 +19,7 @@
 #include "core/base/cleanup.h"
 #include "transport/grpc_internal.h"
 
-enum { MAX_STREAMS = 256, PATIENCE_MS = 10000 };
+enum { MAX_STREAMS = 256, PATIENCE_MS = 10000, TICK_MS = 10 };
 
 /* ---- the server's handlers ---- */
 
@@ -134,6 +134,7 @@ struct client {
 struct fixture {
 	uv_loop_t loop;
 	uv_timer_t deadline;
+	int ticks;
 	bool late;
 	char dir[64], path[96];
 	struct grpc_server *server;
@@ -343,15 +344,18 @@ static struct answer *call(struct client *c, const char *path, const char *extra
 static const uint8_t empty_message[5];
 static const uint8_t hello[] = {0, 0, 0, 0, 5, 'h', 'e', 'l', 'l', 'o'};
 
-static void on_late(uv_timer_t *t)
+/* Ticks, because UV_RUN_ONCE waits for the next event even when a timer has just made the condition true. */
+static void on_tick(uv_timer_t *t)
 {
-	*(bool *)t->data = true;
+	struct fixture *f = t->data;
+	f->late = ++f->ticks > PATIENCE_MS / TICK_MS;
 }
 
 #define run_until(f, condition)                                                                                                            \
 	do {                                                                                                                               \
 		(f)->late = false;                                                                                                         \
-		uv_timer_start(&(f)->deadline, on_late, PATIENCE_MS, 0);                                                                   \
+		(f)->ticks = 0;                                                                                                            \
+		uv_timer_start(&(f)->deadline, on_tick, TICK_MS, TICK_MS);                                                                 \
 		while (!(condition) && !(f)->late)                                                                                         \
 			uv_run(&(f)->loop, UV_RUN_ONCE);                                                                                   \
 		uv_timer_stop(&(f)->deadline);                                                                                             \
@@ -374,7 +378,7 @@ static int setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 	uv_loop_init(&f->loop);
 	uv_timer_init(&f->loop, &f->deadline);
-	f->deadline.data = &f->late;
+	f->deadline.data = f;
 	snprintf(f->dir, sizeof(f->dir), "/tmp/test-grpc-XXXXXX");
 	assert_non_null(mkdtemp(f->dir));
 	snprintf(f->path, sizeof(f->path), "%s/grpc.sock", f->dir);

@@ -16,7 +16,7 @@
 #include "core/base/cleanup.h"
 #include "transport/trunk_internal.h"
 
-enum { PATIENCE_MS = 10000, LARGE = 3 << 20 };
+enum { PATIENCE_MS = 10000, TICK_MS = 10, LARGE = 3 << 20 };
 
 struct message {
 	uint32_t connection, stream;
@@ -38,6 +38,7 @@ struct peer {
 struct fixture {
 	uv_loop_t loop;
 	uv_timer_t deadline;
+	int ticks;
 	bool late;
 	char dir[64], path[96];
 	struct peer peer;
@@ -58,15 +59,18 @@ struct fixture {
 	struct buf answer;
 };
 
-static void on_late(uv_timer_t *t)
+/* Ticks, because UV_RUN_ONCE waits for the next event even when a timer has just made the condition true. */
+static void on_tick(uv_timer_t *t)
 {
-	*(bool *)t->data = true;
+	struct fixture *f = t->data;
+	f->late = ++f->ticks > PATIENCE_MS / TICK_MS;
 }
 
 #define run_until(f, condition)                                                                                                            \
 	do {                                                                                                                               \
 		(f)->late = false;                                                                                                         \
-		uv_timer_start(&(f)->deadline, on_late, PATIENCE_MS, 0);                                                                   \
+		(f)->ticks = 0;                                                                                                            \
+		uv_timer_start(&(f)->deadline, on_tick, TICK_MS, TICK_MS);                                                                 \
 		while (!(condition) && !(f)->late)                                                                                         \
 			uv_run(&(f)->loop, UV_RUN_ONCE);                                                                                   \
 		uv_timer_stop(&(f)->deadline);                                                                                             \
@@ -280,7 +284,7 @@ static int setup_unconnected(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 	uv_loop_init(&f->loop);
 	uv_timer_init(&f->loop, &f->deadline);
-	f->deadline.data = &f->late;
+	f->deadline.data = f;
 	snprintf(f->dir, sizeof(f->dir), "/tmp/test-trunk-XXXXXX");
 	assert_non_null(mkdtemp(f->dir));
 	snprintf(f->path, sizeof(f->path), "%s/nri.sock", f->dir);
