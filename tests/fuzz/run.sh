@@ -40,7 +40,7 @@ one() {
 			"$(sed -n 's/^stat::number_of_executed_units: *//p' "$results/$name.log" | tail -n 1) new"
 	else
 		echo "FAIL $name: status $status"
-		tail -n 40 "$results/$name.log"
+		grep -m 1 -A 24 -E 'ERROR: |runtime error: |no corpus' "$results/$name.log" || tail -n 24 "$results/$name.log"
 		for input in "$found"/*; do
 			[ -e "$input" ] && echo "$input:" && head -c 512 "$input" | od -A d -t x1z
 		done
