@@ -111,14 +111,14 @@ static int file_refresh(struct credential_file *f, const char *path, bool token,
 	size_t len = 0;
 	struct stat st;
 	int r = file_read(path, &st, &fresh, &len, e);
-	if (r == 0 && token)
+	if (fresh && token)
 		text_trim(fresh);
 	/* A token goes into a header line, where a line break would begin another header. */
-	if (r == 0 && (token ? !str_is_token(fresh) : !len)) {
+	if (fresh && (token ? !str_is_token(fresh) : !len)) {
 		r = error_set(e, -EINVAL, "%s: %s", path, *fresh ? "not a token" : "empty");
 		secret_free(&fresh);
 	}
-	if (r < 0)
+	if (!fresh)
 		return *text ? 0 : r;
 	*f = (struct credential_file){.known = true,
 	                              .device = st.st_dev,
