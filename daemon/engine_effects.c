@@ -314,7 +314,7 @@ static void perform_transition(struct engine *g, struct effect *f)
 	    .from = device_state_name(f->transition.from),
 	    .to = device_state_name(f->transition.to),
 	    .cause = f->transition.cause,
-	    .has_duration = true,
+	    .has_duration = f->transition.duration_ms > 0,
 	    .duration_ms = f->transition.duration_ms,
 	    .result = f->transition.result,
 	};
