@@ -68,11 +68,13 @@ static int open_below(const struct cdi *c, const char *name, int *ret, struct er
 /* Calls `see` for each name in the directory that does not start with a dot. */
 static int each_name(int directory_fd, void (*see)(struct cdi *c, const char *name, void *arg), struct cdi *c, void *arg)
 {
-	_cleanup_close_ int fd = openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* its own position */
+	int fd = openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* its own position */
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	if (!d)
-		return -errno;
-	fd = -1; /* the stream's now */
+	if (!d) {
+		int r = -errno;
+		close_fd(&fd);
+		return r;
+	}
 	for (struct dirent *entry; (entry = readdir(d));)
 		if (entry->d_name[0] != '.')
 			see(c, entry->d_name, arg);

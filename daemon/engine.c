@@ -94,7 +94,8 @@ static void on_record(struct claim_record *r, void *user)
 	if (!uids)
 		abort(); /* not yet serving anybody */
 	g->claims_on_disk = uids;
-	STR_COPY(g->claims_on_disk[g->n_claims_on_disk++], r->ref.uid);
+	STR_COPY(uids[g->n_claims_on_disk], r->ref.uid);
+	g->n_claims_on_disk++;
 	engine_feed(g, &(struct event){.type = EVENT_RECORD, .record = r});
 }
 

@@ -236,4 +236,4 @@
 "# HELP process_virtual_memory_bytes Virtual memory size in bytes.\n"
 "# TYPE process_virtual_memory_bytes gauge\n"
 "process_virtual_memory_bytes 1073741824\n"
-/* clang-format on */
+    /* clang-format on */

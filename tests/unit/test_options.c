@@ -13,15 +13,23 @@
 #include "core/filter.h"
 #include "daemon/options.h"
 
-#define PARSE(o, e, ...)                                                                                                                   \
-	options_parse((int)ELEMENTS(((char *[]){"dranetd", __VA_ARGS__})), (char *[]){"dranetd", __VA_ARGS__}, "Node-A.example", o, e)
+/* The words behind the program's name, up to NULL. */
+static enum options_result parse(struct options *o, struct error *e, const char *const *words)
+{
+	char *argv[32] = {(char *)"dranetd"};
+	int argc = 1;
+	for (; *words; words++)
+		argv[argc++] = (char *)*words;
+	return options_parse(argc, argv, " Node-A.example\n", o, e);
+}
+#define PARSE(o, e, ...) parse(o, e, (const char *const[]){__VA_ARGS__, NULL})
 
 static void test_defaults(void **state)
 {
 	struct options o;
 	struct error e = {0};
 	(void)state;
-	assert_int_equal(options_parse(1, (char *[]){"dranetd"}, " Node-A.example\n", &o, &e), OPTIONS_OK);
+	assert_int_equal(parse(&o, &e, (const char *const[]){NULL}), OPTIONS_OK);
 	assert_string_equal(o.node, "node-a.example");
 	assert_string_equal(o.driver_name, "dra.net");
 	assert_string_equal(o.bind_address, "127.0.0.1:9177");
@@ -41,11 +49,9 @@ static void test_go_syntax(void **state)
 	struct options o;
 	struct error e = {0};
 	(void)state;
-	assert_int_equal(options_parse(13,
-	                               (char *[]){"dranetd", "-v=4", "--kubeconfig", "/k", "-bind-address=:1",
-	                                          "--hostname-override= Other ", "-synchronous-hooks", "--move-ib-interfaces=F",
-	                                          "--inventory-poll-burst=0x10", "-filter=", "--log_dir", "/x", "--"},
-	                               "host", &o, &e),
+	assert_int_equal(PARSE(&o, &e, "-v=4", "--kubeconfig", "/k", "-bind-address=:1", "--hostname-override= Other ",
+	                       "-synchronous-hooks", "--move-ib-interfaces=F", "--inventory-poll-burst=0x10", "-filter=", "--log_dir", "/x",
+	                       "--"),
 	                 OPTIONS_OK);
 	assert_int_equal(o.verbosity, 4);
 	assert_string_equal(o.kubeconfig, "/k");
@@ -94,7 +100,7 @@ static void test_faults(void **state)
 	for (size_t i = 0; i < ELEMENTS(faults); i++) {
 		struct options o;
 		struct error e = {0};
-		assert_int_equal(options_parse(2, (char *[]){"dranetd", (char *)faults[i].argument}, "host", &o, &e), OPTIONS_WRONG);
+		assert_int_equal(PARSE(&o, &e, faults[i].argument), OPTIONS_WRONG);
 		assert_string_equal(e.text, faults[i].text);
 	}
 }
@@ -121,7 +127,7 @@ static void test_unsupported_providers(void **state)
 	for (size_t i = 0; i < ELEMENTS(rows); i++) {
 		struct options o;
 		struct error e = {0};
-		assert_int_equal(options_parse(2, (char *[]){"dranetd", (char *)rows[i].argument}, "host", &o, &e), rows[i].result);
+		assert_int_equal(PARSE(&o, &e, rows[i].argument), rows[i].result);
 		if (rows[i].result == OPTIONS_WRONG)
 			assert_non_null(strstr(e.text, "does not support"));
 	}
@@ -133,8 +139,8 @@ static void test_help(void **state)
 	struct error e = {0};
 	_cleanup_buf_ struct buf usage = {0};
 	(void)state;
-	assert_int_equal(options_parse(2, (char *[]){"dranetd", "-h"}, "host", &o, &e), OPTIONS_HELP);
-	assert_int_equal(options_parse(2, (char *[]){"dranetd", "--help"}, "host", &o, &e), OPTIONS_HELP);
+	assert_int_equal(PARSE(&o, &e, "-h"), OPTIONS_HELP);
+	assert_int_equal(PARSE(&o, &e, "--help"), OPTIONS_HELP);
 	options_usage(&usage);
 	assert_false(usage.failed);
 	assert_non_null(strstr(buf_text(&usage), "-synchronous-hooks"));

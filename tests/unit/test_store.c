@@ -371,14 +371,16 @@ struct loaded {
 static void on_record(struct claim_record *r, void *user)
 {
 	struct loaded *l = user;
-	STR_COPY(l->uids[l->n++], r->ref.uid);
+	STR_COPY(l->uids[l->n], r->ref.uid);
+	l->n++;
 }
 
 static void on_broken(const char *file, const char *why, void *user)
 {
 	struct loaded *l = user;
 	STR_COPY(l->broken[l->n_broken], strrchr(file, '/') + 1);
-	STR_CUT(l->why[l->n_broken++], why);
+	STR_CUT(l->why[l->n_broken], why);
+	l->n_broken++;
 }
 
 static void load(struct store *s, struct loaded *ret)
