@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two sockets. Notifications are not read while a dump runs: everything that happens meanwhile waits in their buffer and is applied to the
- * dump's result afterwards, so an old dump message never overwrites a newer notification. When the buffer overflows (ENOBUFS), the answer
- * is another dump.
+/* Three sockets: answers to dumps, notifications of links, addresses and routes, uevents of PCI and RDMA devices. Notifications are not
+ * read while a dump runs: everything that happens meanwhile waits in their buffer and is applied to the dump's result afterwards, so an old
+ * dump message never overwrites a newer notification. When the buffer overflows (ENOBUFS), the answer is another dump.
  *
  *   idle ──notification──▶ dirty ──debounce──▶ sysfs of new links, tell ──a default route may have changed──▶ dump routes ──▶ tell uplinks
  *   idle ──start, resync, ENOBUFS──▶ dump links, addresses, routes ──▶ tell everything */
@@ -28,9 +28,9 @@ enum stage { STAGE_IDLE, STAGE_LINKS, STAGE_ADDRESSES, STAGE_ROUTES_V4, STAGE_RO
 
 struct monitor {
 	uv_loop_t *loop;
-	uv_poll_t events, answers;
+	uv_poll_t events, answers, uevents;
 	uv_timer_t debounce, watch; /* `watch`: a dump's deadline, or the wait before the next try */
-	int events_fd, answers_fd;
+	int events_fd, answers_fd, uevents_fd;
 	unsigned handles; /* open ones */
 	struct monitor_table table;
 	struct monitor_callbacks to;
@@ -57,6 +57,8 @@ static void monitor_free(struct monitor *m)
 		close(m->events_fd);
 	if (m->answers_fd >= 0)
 		close(m->answers_fd);
+	if (m->uevents_fd >= 0)
+		close(m->uevents_fd);
 	table_free(&m->table);
 	free(m->sysfs);
 	free(m);
@@ -74,9 +76,9 @@ void monitor_close(struct monitor *m)
 	if (!m || m->closing)
 		return;
 	m->closing = true;
-	uv_handle_t *handles[] = {(uv_handle_t *)&m->events, (uv_handle_t *)&m->answers, (uv_handle_t *)&m->debounce,
-	                          (uv_handle_t *)&m->watch};
-	for (size_t i = 0; i < ELEMENTS(handles); i++)
+	uv_handle_t *handles[] = {(uv_handle_t *)&m->debounce, (uv_handle_t *)&m->watch, (uv_handle_t *)&m->events,
+	                          (uv_handle_t *)&m->answers, (uv_handle_t *)&m->uevents};
+	for (size_t i = 0, n = m->handles; i < n; i++) /* in the order of start_handles(), which may have got half way */
 		uv_close(handles[i], on_closed);
 }
 
@@ -318,11 +320,11 @@ static int take_event(struct monitor *m, const struct nlmsghdr *h)
 }
 
 /* After an overrun what is still queued is older than the dump to come, and the kernel drops everything new until the queue is empty. */
-static void discard_events(struct monitor *m)
+static void discard(struct monitor *m, int fd)
 {
 	int left;
 	do
-		left = read_datagram(m, m->events_fd);
+		left = read_datagram(m, fd);
 	while (left > 0 || left == -ENOBUFS || left == -EMSGSIZE);
 }
 
@@ -339,7 +341,7 @@ static void on_events(uv_poll_t *handle, int status, int events)
 		 * for a bad descriptor: it calls once with UV_EBADF and stops watching. */
 		if (left <= 0 || status < 0) {
 			m->counters.overruns++;
-			discard_events(m);
+			discard(m, m->events_fd);
 			dump_start(m, true);
 			return;
 		}
@@ -349,6 +351,32 @@ static void on_events(uv_poll_t *handle, int status, int events)
 	if (result < 0)
 		fail(m, result, "cannot take the kernel's notifications");
 	else if (m->table.pending && !uv_is_active((uv_handle_t *)&m->debounce))
+		uv_timer_start(&m->debounce, on_debounce, m->debounce_ms, 0);
+}
+
+static void on_uevents(uv_poll_t *handle, int status, int events)
+{
+	struct monitor *m = handle->data;
+	(void)events;
+	for (int turn = 0; turn < READS_PER_TURN; turn++) {
+		int len = read_datagram(m, m->uevents_fd);
+		if (len == 0 && status == 0)
+			break;
+		if (len <= 0 || status < 0) { /* see on_events() */
+			m->counters.overruns++;
+			discard(m, m->uevents_fd);
+			uv_poll_start(&m->uevents, UV_READABLE, on_uevents);
+			monitor_resync(m);
+			return;
+		}
+		m->counters.notifications++;
+		int r = table_note_uevent(&m->table, (const char *)m->buffer, (size_t)len);
+		if (r < 0) {
+			fail(m, r, "cannot take the kernel's notifications");
+			return;
+		}
+	}
+	if (m->table.pending && !uv_is_active((uv_handle_t *)&m->debounce))
 		uv_timer_start(&m->debounce, on_debounce, m->debounce_ms, 0);
 }
 
@@ -373,10 +401,10 @@ static void on_debounce(uv_timer_t *timer)
 
 /* ---- starting -------------------------------------------------------------------------------------------------------------------- */
 
-static int open_socket(int *ret_fd, const int *groups, size_t n_groups, struct error *e)
+static int open_socket(int *ret_fd, int protocol, const int *groups, size_t n_groups, struct error *e)
 {
 	struct sockaddr_nl any = {.nl_family = AF_NETLINK};
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
 	if (fd < 0)
 		return error_set(e, -errno, "cannot open a netlink socket: %s", strerror(errno));
 	*ret_fd = fd; /* closed with the monitor */
@@ -389,31 +417,49 @@ static int open_socket(int *ret_fd, const int *groups, size_t n_groups, struct e
 	return 0;
 }
 
+static int open_sockets(struct monitor *m, struct error *e)
+{
+	static const int groups[] = {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE};
+	static const int from_kernel = 1; /* group 2 is udev's */
+	int r = open_socket(&m->events_fd, NETLINK_ROUTE, groups, ELEMENTS(groups), e);
+	if (r == 0)
+		r = open_socket(&m->answers_fd, NETLINK_ROUTE, NULL, 0, e);
+	if (r == 0)
+		r = open_socket(&m->uevents_fd, NETLINK_KOBJECT_UEVENT, &from_kernel, 1, e);
+	return r;
+}
+
 static int start_handles(struct monitor *m, struct error *e)
 {
-	m->events.data = m->answers.data = m->debounce.data = m->watch.data = m;
-	int r = uv_poll_init(m->loop, &m->events, m->events_fd);
-	if (r == 0) {
-		m->handles++;
-		r = uv_poll_init(m->loop, &m->answers, m->answers_fd);
-	}
-	if (r < 0)
-		return error_set(e, r, "cannot watch a netlink socket: %s", uv_strerror(r));
+	const struct {
+		uv_poll_t *handle;
+		int fd;
+		uv_poll_cb callback;
+	} polls[] = {
+	    {&m->events, m->events_fd, on_events}, {&m->answers, m->answers_fd, on_answers}, {&m->uevents, m->uevents_fd, on_uevents}};
+	m->events.data = m->answers.data = m->uevents.data = m->debounce.data = m->watch.data = m;
 	uv_timer_init(m->loop, &m->debounce);
 	uv_timer_init(m->loop, &m->watch);
-	m->handles += 3;
-	r = uv_poll_start(&m->answers, UV_READABLE, on_answers);
-	return r < 0 ? error_set(e, r, "cannot watch a netlink socket: %s", uv_strerror(r)) : 0;
+	m->handles = 2;
+	for (size_t i = 0; i < ELEMENTS(polls); i++) {
+		int r = uv_poll_init(m->loop, polls[i].handle, polls[i].fd);
+		if (r == 0) {
+			m->handles++;
+			r = uv_poll_start(polls[i].handle, UV_READABLE, polls[i].callback);
+		}
+		if (r < 0)
+			return error_set(e, r, "cannot watch a netlink socket: %s", uv_strerror(r));
+	}
+	return 0;
 }
 
 int monitor_start(uv_loop_t *loop, const struct monitor_options *o, struct monitor **ret, struct error *e)
 {
-	static const int groups[] = {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE};
 	struct monitor *m = calloc(1, sizeof(*m));
 	if (!m)
 		return error_set(e, -ENOMEM, "monitor: out of memory");
 	m->loop = loop;
-	m->events_fd = m->answers_fd = -1;
+	m->events_fd = m->answers_fd = m->uevents_fd = -1;
 	m->to = o->callbacks;
 	m->user = o->user;
 	m->debounce_ms = o->debounce_ms ? o->debounce_ms : DEBOUNCE_MS;
@@ -422,15 +468,11 @@ int monitor_start(uv_loop_t *loop, const struct monitor_options *o, struct monit
 	m->table.hide_ipoib = o->hide_ipoib;
 	int r = m->sysfs && pci_names_new(&m->table.names) == 0 ? 0 : error_set(e, -ENOMEM, "monitor: out of memory");
 	if (r == 0)
-		r = open_socket(&m->events_fd, groups, ELEMENTS(groups), e);
-	if (r == 0)
-		r = open_socket(&m->answers_fd, NULL, 0, e);
+		r = open_sockets(m, e);
 	if (r == 0)
 		r = start_handles(m, e);
 	if (r < 0) {
-		if (m->handles == 1) /* only the first poll handle lives */
-			uv_close((uv_handle_t *)&m->events, on_closed);
-		else if (m->handles > 1)
+		if (m->handles > 0)
 			monitor_close(m);
 		else
 			monitor_free(m);

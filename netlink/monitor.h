@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What network devices there are, and every change of it. One netlink socket listens for links, addresses and routes (multicast groups),
- * another dumps; sysfs gives PCI address, driver, NUMA node, PCIe root and SR-IOV. Notifications that were lost (ENOBUFS) mean a full dump,
- * never silence (the listener sees BEGIN … END again). A dump never asks for VF information: it would hold RTNL for hundreds of
- * milliseconds on SR-IOV hosts.
+ * another dumps, a third hears of PCI and RDMA devices (uevents); sysfs gives PCI address, driver, NUMA node, PCIe root and SR-IOV.
+ * Notifications that were lost (ENOBUFS) mean a full dump, never silence (the listener sees BEGIN … END again). A dump never asks for VF
+ * information: it would hold RTNL for hundreds of milliseconds on SR-IOV hosts.
  *
  * Facts come after a short debounce (default 20 ms) that joins the bursts the kernel makes; only devices whose facts changed are told. */
 #pragma once

@@ -77,8 +77,6 @@ static void add_pci_facts(const struct monitor_table *t, const struct sysfs_pci 
 	STR_CUT(f->pci_subsystem, p->subsystem);
 	STR_CUT(f->pcie_root, p->root);
 	STR_CUT(f->driver, p->driver);
-	if (!f->rdma_device[0])
-		STR_CUT(f->rdma_device, p->rdma_device);
 	f->numa_node = p->numa_node;
 	f->sriov = p->sriov_total > 0;
 	f->sriov_vfs = p->sriov_vfs;
@@ -102,6 +100,9 @@ static int build_facts(const struct monitor_table *t, const struct function_entr
 		r = add_link_facts(t, l, ret);
 	if (function)
 		add_pci_facts(t, &function->pci, ret);
+	/* A netdev that stands on a part of the function (a subfunction, a representor) has its own RDMA device or none. */
+	if (function && !ret->rdma_device[0] && (!l || function->owner == l->link.ifindex))
+		STR_CUT(ret->rdma_device, function->pci.rdma_device);
 	ret->rdma = ret->rdma_device[0];
 	return r;
 }

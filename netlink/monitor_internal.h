@@ -56,8 +56,10 @@ struct monitor_table {
 	unsigned generation;
 	bool hide_ipoib;
 	bool uplinks_known;
-	bool pending;                   /* something is to be told, or looked at, at the next flush */
-	bool routes_wanted;             /* something happened that may have changed a default route without a word about it */
+	bool pending;                      /* something is to be told, or looked at, at the next flush */
+	bool routes_wanted;                /* something happened that may have changed a default route without a word about it */
+	char (*changed)[PCI_ADDRESS_SIZE]; /* functions of which a uevent told */
+	size_t n_changed, cap_changed;
 	char (*gone)[DEVICE_NAME_SIZE]; /* names to take back at the next flush */
 	size_t n_gone, cap_gone;
 };
@@ -70,6 +72,9 @@ int table_take_address(struct monitor_table *t, const struct nlmsghdr *h);
 int table_take_route(struct monitor_table *t, const struct nlmsghdr *h); /* of a dump */
 /* A notification: whether it is about a default route of the main table. */
 void table_note_route(struct monitor_table *t, const struct nlmsghdr *h);
+/* A uevent of the kernel's ("bind@/devices/…" and NUL-separated KEY=value): driver bound or unbound, function plugged or unplugged, RDMA
+ * device come or gone. No link event tells of these. 0, or -ENOMEM. */
+int table_note_uevent(struct monitor_table *t, const char *data, size_t len);
 
 /* A full dump: links first, then addresses, then routes; what it did not name is forgotten at its end. */
 void table_dump_links(struct monitor_table *t);

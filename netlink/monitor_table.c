@@ -315,9 +315,48 @@ static void choose_owner(struct monitor_table *t, const struct link_entry *l)
 	f->owner_mac = l->link.permanent_mac;
 }
 
+/* ---- uevents --------------------------------------------------------------------------------------------------------------------- */
+
+int table_note_uevent(struct monitor_table *t, const char *data, size_t len)
+{
+	static const char subsystem_key[] = "SUBSYSTEM=", path_key[] = "DEVPATH=";
+	const char *subsystem = "", *path = "";
+	char address[PCI_ADDRESS_SIZE];
+	if (len == 0 || data[len - 1] != '\0')
+		return 0;
+	for (const char *at = data; at < data + len; at += strlen(at) + 1) {
+		if (str_starts(at, subsystem_key))
+			subsystem = at + sizeof(subsystem_key) - 1;
+		else if (str_starts(at, path_key))
+			path = at + sizeof(path_key) - 1;
+	}
+	if ((!str_equal(subsystem, "pci") && !str_equal(subsystem, "infiniband")) || pci_address_of_path(path, address) < 0)
+		return 0;
+	if (grow((void **)&t->changed, t->n_changed, &t->cap_changed, sizeof(*t->changed)) < 0)
+		return -ENOMEM;
+	memcpy(t->changed[t->n_changed++], address, sizeof(address));
+	t->pending = true;
+	return 0;
+}
+
+static int read_changed(struct monitor_table *t)
+{
+	int r = 0;
+	for (size_t i = 0; i < t->n_changed && r == 0; i++) {
+		r = read_function(t, t->changed[i]);
+		for (size_t k = 0; k < t->n_links; k++)
+			if (str_equal(t->links[k]->sys.pci_address, t->changed[i]))
+				t->links[k]->sys_known = false; /* its RDMA device may be another */
+	}
+	t->n_changed = 0;
+	return r;
+}
+
 int table_read_sysfs(struct monitor_table *t, bool all)
 {
-	int r = all ? sysfs_pci_list(t->sysfs, see_function, t) : 0;
+	int r = read_changed(t);
+	if (all && r == 0)
+		r = sysfs_pci_list(t->sysfs, see_function, t);
 	for (size_t i = 0; all && i < t->n_functions && r == 0;)
 		if (t->functions[i]->generation != t->generation)
 			r = forget_function(t, i);
@@ -388,6 +427,7 @@ void table_free(struct monitor_table *t)
 	free(t->families[0].v);
 	free(t->families[1].v);
 	free(t->uplinks_told.v);
+	free(t->changed);
 	free(t->gone);
 	pci_names_free(t->names);
 }

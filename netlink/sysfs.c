@@ -175,7 +175,6 @@ int sysfs_pci_read(const char *root, struct pci_names *names, const char *addres
 		return -ENOENT;
 	p.base_class = alias.base_class;
 	snprintf(p.subsystem, sizeof(p.subsystem), "%04x", alias.subsystem_device & 0xffff);
-	pci_names_get(names, alias.vendor, alias.device, p.vendor, p.device, sizeof(p.vendor));
 	if (read_link(root, "bus/pci/devices/%s", address, text, sizeof(text)) == 0)
 		root_of(text, address, p.root, sizeof(p.root));
 	if (read_link(root, "bus/pci/devices/%s/driver", address, text, sizeof(text)) == 0)
@@ -186,6 +185,9 @@ int sysfs_pci_read(const char *root, struct pci_names *names, const char *addres
 	p.numa_node = (int32_t)read_number(root, "bus/pci/devices/%s/numa_node", address, -1);
 	p.sriov_total = (int32_t)read_number(root, "bus/pci/devices/%s/sriov_totalvfs", address, 0);
 	p.sriov_vfs = p.sriov_total > 0 ? (int32_t)read_number(root, "bus/pci/devices/%s/sriov_numvfs", address, 0) : 0;
+	/* The database is large and a machine has hundreds of functions: only for those that are published. */
+	if (sysfs_pci_is_offered(&p))
+		pci_names_get(names, alias.vendor, alias.device, p.vendor, p.device, sizeof(p.vendor));
 	*ret = p;
 	return 0;
 }

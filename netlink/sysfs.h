@@ -37,7 +37,7 @@ void pci_names_get(struct pci_names *n, uint32_t vendor, uint32_t device, char *
 
 struct sysfs_pci {
 	char address[PCI_ADDRESS_SIZE];
-	char vendor[ATTRIBUTE_TEXT_SIZE], device[ATTRIBUTE_TEXT_SIZE]; /* "unknown" when not listed; cut at 64 bytes */
+	char vendor[ATTRIBUTE_TEXT_SIZE], device[ATTRIBUTE_TEXT_SIZE]; /* "unknown" when not listed; cut at 64 bytes; "" when not offered */
 	char subsystem[8];                                             /* subsystem device id, four hex digits */
 	char root[ATTRIBUTE_TEXT_SIZE];                                /* "pci0000:80"; "" = cannot be told */
 	char driver[32];                                               /* "" = none bound */

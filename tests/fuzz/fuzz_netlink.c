@@ -89,6 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			parse(h);
 			take(&t, h);
 		}
+		(void)table_note_uevent(&t, (const char *)copy, size);
 		(void)table_flush(&t, false, &to, NULL);
 		(void)table_flush_uplinks(&t, &to, NULL);
 		table_dump_end(&t);

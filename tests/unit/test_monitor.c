@@ -7,7 +7,7 @@
 #include <net/if.h>
 
 #include "core/base/str.h"
-#include "netlink/monitor.h"
+#include "netlink/monitor_internal.h"
 
 #define CONNECTX "v000015B3d00001021sv000015B3sd00000041bc02sc00i00"
 
@@ -492,6 +492,41 @@ static void netdev_on_foreign_function_is_hidden(void **state)
 	assert_null(find(w, "pci-0000-00-14-0"));
 }
 
+#define UEVENT(action, path, subsystem) action "@" path "\0ACTION=" action "\0DEVPATH=" path "\0SUBSYSTEM=" subsystem "\0SEQNUM=7"
+
+static void take_uevent(struct world *w, struct monitor_table *t, const char *data, size_t len)
+{
+	static const struct monitor_callbacks to = {.device = see_device, .gone = see_gone};
+	assert_int_equal(table_note_uevent(t, data, len), 0);
+	assert_int_equal(table_read_sysfs(t, false), 0);
+	assert_int_equal(table_flush(t, false, &to, w), 0);
+}
+
+/* What no link event tells of. The kernel's part of it cannot be had without hardware. */
+static void uevents_tell_of_functions(void **state)
+{
+	struct world *w = *state;
+	static const char bind[] = UEVENT("bind", "/devices/pci0000:80/0000:8a:00.0", "pci");
+	static const char rdma[] = UEVENT("add", "/devices/pci0000:80/0000:8a:00.0/infiniband/mlx5_4", "infiniband");
+	static const char queue[] = UEVENT("add", "/devices/pci0000:80/0000:8a:00.0/net/nic0/queues/rx-0", "queues");
+	struct monitor_table t = {.sysfs = w->machine.root};
+	assert_int_equal(pci_names_new(&t.names), 0);
+	add_function(w, "0000:8a:00.0");
+	take_uevent(w, &t, queue, sizeof(queue));
+	take_uevent(w, &t, bind, sizeof(bind) - 1); /* not terminated */
+	take_uevent(w, &t, "", 0);
+	assert_int_equal(w->tells, 0);
+	take_uevent(w, &t, bind, sizeof(bind));
+	assert_false(find(w, "pci-0000-8a-00-0")->rdma);
+	machine_run("mkdir -p %s/devices/pci0000:80/0000:8a:00.0/infiniband/mlx5_4", w->machine.root);
+	take_uevent(w, &t, rdma, sizeof(rdma));
+	assert_string_equal(find(w, "pci-0000-8a-00-0")->rdma_device, "mlx5_4");
+	machine_run("rm %s/devices/pci0000:80/0000:8a:00.0/driver", w->machine.root);
+	take_uevent(w, &t, bind, sizeof(bind));
+	assert_null(find(w, "pci-0000-8a-00-0"));
+	table_free(&t);
+}
+
 /* ---- uplinks --------------------------------------------------------------------------------------------------------------------- */
 
 static bool uplinks_are(struct world *w, const char *names)
@@ -607,6 +642,7 @@ int main(void)
 	    kernel_test(reloaded_driver_keeps_the_name),
 	    kernel_test(virtual_function_follows_its_pf),
 	    kernel_test(netdev_on_foreign_function_is_hidden),
+	    kernel_test(uevents_tell_of_functions),
 	    kernel_test(uplinks_follow_the_default_routes),
 	    kernel_test(other_routes_make_no_uplink),
 	    kernel_test(uplinks_are_known_at_start),
