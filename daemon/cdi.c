@@ -2,9 +2,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -27,8 +29,10 @@ struct cdi {
 	int cdi_fd;      /* --cdi-dir */
 	int gate_root;   /* <state>/gate */
 	int attached_fd; /* <state>/attached: the markers */
-	int gate_fd;     /* the directory that holds the node "gate" */
-	char gate_name[16];
+	int gate_fd;     /* the same, O_PATH, under a high number: PENDING specs name it */
+	/* <state>/gate/<name>/gate is the node. A name of this process's own: a spec that a dead process left must not resolve because we
+	 * got its process id. */
+	char gate_name[20];
 };
 
 static void close_fd(int *fd)
@@ -104,15 +108,20 @@ static int move_up(int fd)
 
 static int make_gate(struct cdi *c, struct error *e)
 {
+	uint64_t nonce;
+	char node[sizeof(c->gate_name) + 8];
 	each_name(c->gate_root, remove_gate, c, NULL);
-	snprintf(c->gate_name, sizeof(c->gate_name), "%d", (int)getpid());
-	if (mkdirat(c->gate_root, c->gate_name, 0700) < 0 && errno != EEXIST)
+	if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce))
+		return error_set(e, -EIO, "no random number for the gate's name");
+	snprintf(c->gate_name, sizeof(c->gate_name), "%016" PRIx64, nonce);
+	snprintf(node, sizeof(node), "%s/gate", c->gate_name);
+	if (mkdirat(c->gate_root, c->gate_name, 0700) < 0)
 		return error_set(e, -errno, "%s/gate: %s", c->state_directory, strerror(errno));
-	_cleanup_close_ int fd = openat(c->gate_root, c->gate_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (mknodat(c->gate_root, node, S_IFCHR | 0400, makedev(0, 0)) < 0)
+		return error_set(e, -errno, "%s/gate: a device node cannot be made: %s", c->state_directory, strerror(errno));
+	_cleanup_close_ int fd = openat(c->gate_root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return error_set(e, -errno, "%s/gate: %s", c->state_directory, strerror(errno));
-	if (mknodat(fd, "gate", S_IFCHR | 0400, makedev(0, 0)) < 0 && errno != EEXIST)
-		return error_set(e, -errno, "%s/gate: a device node cannot be made: %s", c->state_directory, strerror(errno));
 	int high = move_up(fd);
 	if (high < 0)
 		return error_set(e, high, "%s/gate: %s", c->state_directory, strerror(-high));
@@ -167,7 +176,8 @@ void cdi_spec_text(const struct cdi *c, const char *claim_uid, enum token token,
 		buf_puts(ret, "{\"path\":\"/dev/null\"}]}}]}\n");
 		return;
 	}
-	buf_printf(ret, "{\"path\":\"/dev/null\",\"hostPath\":\"/proc/%d/fd/%d/gate\",\"permissions\":\"r\"},", (int)getpid(), c->gate_fd);
+	buf_printf(ret, "{\"path\":\"/dev/null\",\"hostPath\":\"/proc/%d/fd/%d/%s/gate\",\"permissions\":\"r\"},", (int)getpid(),
+	           c->gate_fd, c->gate_name);
 	/* Replaces the entry before it. Owner and mode are said, or the library gives the node to the container's user. */
 	buf_puts(ret, "{\"path\":\"/dev/null\",\"type\":\"c\",\"major\":1,\"minor\":3,\"fileMode\":438,\"uid\":0,\"gid\":0}],");
 	buf_printf(ret, "\"mounts\":[{\"hostPath\":\"%s/attached/%s\",\"containerPath\":\"/dev/dranet/%s\",", c->state_directory, claim_uid,
