@@ -1,0 +1,292 @@
+#!/usr/bin/python3
+"""What an attach costs: the kernel alone, dranetd under a real containerd, and a pod without NICs, side by side in one run.
+
+Rounds are interleaved, so that whatever else the machine does falls on all of them alike; medians are printed, with what the design
+allows beside them. Nothing fails because it was slow: only errors do.
+
+  kernel       bench_move: the same netlink requests from a bare program, in namespaces of its own
+  attach       the mover's own clock over all NICs of the pod (dranetd_move_duration_seconds)
+  attached     from the RunPodSandbox hook to the last NIC attached (times of the journal, 1 ms; with --synchronous-hooks the hook's own)
+  hook waits   from the request read to the answer given, by dranetd's clock (dranetd_hook_wait_seconds): what it adds to the runtime's work
+  CRI calls    the runtime's answer as a kubelet sees it, beside the same pod without a claim: nothing of ours measures these
+
+From the environment: BENCH_ROUNDS (7), BENCH_NICS ("1 4 8"), BENCH_DEVICES (1000; 0 leaves that part out).
+"""
+import datetime
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(ROOT, "tests", "node"))
+
+from cluster import Cluster  # noqa: E402
+
+RELEASE = os.path.join(ROOT, "build", "release")
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "7"))
+COUNTS = [int(word) for word in os.environ.get("BENCH_NICS", "1 4 8").split()]
+MANY = int(os.environ.get("BENCH_DEVICES", "1000"))
+HOOKS = ("RunPodSandbox", "CreateContainer", "StopPodSandbox")
+CALLS = ("run_sandbox", "create_container", "stop_sandbox")
+MIB = 1024 * 1024
+
+
+def median(values):
+    return statistics.median(values) if values else float("nan")
+
+
+class Bench:
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.passed = self.failed = self.made = 0
+
+    def attempt(self, what, work):
+        try:
+            value = work()
+            self.passed += 1
+            return value
+        except Exception as error:  # the next measurement is worth having all the same
+            self.failed += 1
+            print(f"FAIL {what}: {error}", flush=True)
+            return None
+
+    # ---- sources of numbers -----------------------------------------------------------------
+
+    def kernel(self, nics):
+        """Milliseconds of (attach, detach) of bench_move inside the corner."""
+        self.settle()
+        done = self.cluster.corner.run([os.path.join(RELEASE, "bench", "bench_move"), "--nics", str(nics), "--rounds", "3"])
+        result = json.loads(done.stdout)
+        return median(result["attach"]), median(result["detach"])
+
+    @staticmethod
+    def settle():
+        """The last pod's namespace dies in the kernel's own time and holds RTNL meanwhile; nothing tells when it is done."""
+        time.sleep(0.25)
+
+    def metrics(self):
+        text = self.cluster.corner.run(["busybox", "wget", "-q", "-O", "-", "http://127.0.0.1:9177/metrics"]).stdout
+        return {key: float(value) for key, value in re.findall(r"^(\w+(?:\{[^}]*\})?) ([-+.\dena]+)$", text, re.M)}
+
+    def cpu_ms(self):
+        """Processor time of all threads of dranetd so far."""
+        total, task = 0, f"/proc/{self.cluster.dranetd_pid()}/task"
+        for thread in os.listdir(task):
+            with open(f"{task}/{thread}/schedstat", encoding="ascii") as file:
+                total += int(file.read().split()[0])
+        return total / 1e6
+
+    def wakeups(self):
+        total, task = 0, f"/proc/{self.cluster.dranetd_pid()}/task"
+        for thread in os.listdir(task):
+            with open(f"{task}/{thread}/status", encoding="ascii") as file:
+                total += int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", file.read(), re.M).group(1))
+        return total
+
+    def memory(self):
+        """(private, resident) bytes."""
+        with open(f"/proc/{self.cluster.dranetd_pid()}/smaps_rollup", encoding="ascii") as file:
+            kib = {key: int(value) for key, value in re.findall(r"^(\w+):\s+(\d+) kB", file.read(), re.M)}
+        return (kib["Private_Clean"] + kib["Private_Dirty"]) * 1024, kib["Rss"] * 1024
+
+    @staticmethod
+    def log_times(lines, pattern):
+        found = []
+        for line in lines:
+            if re.search(pattern, line):
+                found.append(datetime.datetime.fromisoformat(line.split()[0].replace("Z", "+00:00")).timestamp() * 1e3)
+        return found
+
+    # ---- pods -------------------------------------------------------------------------------
+
+    def pod(self, *claims):
+        self.settle()
+        self.made += 1
+        manifest = self.cluster.pod_manifest(f"bench-{self.made}", *claims)
+        begun = time.monotonic()
+        pod = self.cluster.kubelet.run_pod(manifest)
+        pod.timing["start"] = [time.monotonic() - begun]
+        return pod
+
+    @staticmethod
+    def calls(pod, *more):
+        return {call: sum(pod.timing.get(call, [])) * 1e3 for call in CALLS + ("start", "prepare", "unprepare") + more}
+
+    def empty_pod(self):
+        pod = self.pod()
+        self.cluster.kubelet.stop_pod(pod)
+        return self.calls(pod)
+
+    def claim(self, nics):
+        """One claim for so many NICs, configured as bench_move configures its own."""
+        name = f"bench-{nics}-nics"
+        requests, config = [], []
+        for i in range(nics):
+            selector = {"cel": {"expression": f'device.attributes["dra.net"].ifName == "nic{i}"'}}
+            requests.append({"name": f"nic{i}", "exactly": {"deviceClassName": "dra.net", "selectors": [selector]}})
+            config.append({"requests": [f"nic{i}"], "opaque": {"driver": "dra.net", "parameters": {"interface": {
+                "name": f"eth{i + 1}", "addresses": [f"198.18.{i}.1/24"], "mtu": 1400, "hardwareAddr": f"02:00:00:00:02:{i:02x}"}}}})
+        self.cluster.create({"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim", "metadata": {"name": name},
+                             "spec": {"devices": {"requests": requests, "config": config}}})
+        return name
+
+    def nic_pod(self, claim, nics, synchronous):
+        before, cpu = self.metrics(), self.cpu_ms()
+        logged = len(self.cluster.dranetd_log())
+        pod = self.pod(claim)
+        links = self.cluster.pod_links(pod)
+        missing = {f"eth{i + 1}" for i in range(nics)} - set(links)
+        self.cluster.kubelet.stop_pod(pod)
+        if missing:
+            raise RuntimeError(f"not in the pod: {sorted(missing)}")
+        spent, after = self.cpu_ms() - cpu, self.metrics()
+
+        def spent_in(name):
+            return (after.get(name, 0) - before.get(name, 0)) * 1e3
+        found = self.calls(pod)
+        found.update({hook: spent_in(f'dranetd_hook_wait_seconds_sum{{method="{hook}"}}') for hook in HOOKS})
+        for way in ("attach", "detach"):
+            found[way] = spent_in(f'dranetd_move_duration_seconds_sum{{direction="{way}"}}')
+        lines = self.cluster.dranetd_log()[logged:].splitlines()
+        answered = self.log_times(lines, r" RunPodSandbox: done")
+        attached = self.log_times(lines, r" to=attached ")
+        if synchronous:
+            found["attached"] = found["RunPodSandbox"]
+        elif answered and attached:
+            found["attached"] = attached[-1] - answered[0]
+        found["cpu"] = spent
+        return found
+
+    # ---- parts ------------------------------------------------------------------------------
+
+    def moves(self, nics, synchronous):
+        """{column: [a value for each round]} of one mode and number of NICs."""
+        claim = self.claim(nics)
+        columns = {}
+
+        def add(values, prefix=""):
+            for key, value in (values or {}).items():
+                columns.setdefault(prefix + key, []).append(value)
+        mode = "synchronous" if synchronous else "overlapped"
+        self.attempt("warming up", self.empty_pod)
+        for _ in range(ROUNDS):
+            alone = self.attempt(f"kernel, {nics} NICs", lambda: self.kernel(nics))
+            add({"kernel": alone[0], "kernel back": alone[1]} if alone else None)
+            add(self.attempt(f"{mode}, {nics} NICs", lambda: self.nic_pod(claim, nics, synchronous)))
+            add(self.attempt("a pod without a claim", self.empty_pod), "empty ")
+        self.cluster.delete("resourceclaims", claim)
+        return {key: median(values) for key, values in columns.items()}
+
+    def idle(self, devices):
+        """Memory and wake-ups of a fresh dranetd that has published so many devices and has nothing to do."""
+        self.cluster.stop_dranetd()
+        logged = len(self.cluster.dranetd_log())
+        self.cluster.start_dranetd()
+        self.cluster.wait(lambda: len(self.cluster.published()) >= devices, 120, f"{devices} devices to be published")
+        lines = self.cluster.dranetd_log()[logged:].splitlines()
+        started = self.log_times(lines, "dranetd [0-9.]+, driver")
+        accepted = [when for line in lines for when in self.log_times([line], r"holds what is to be published: (\d+) devices")
+                    if int(re.search(r"published: (\d+) devices", line).group(1)) >= devices]
+        time.sleep(3)  # not a wait for a condition: idle time is what is measured
+        before, cpu = self.wakeups(), self.cpu_ms()
+        time.sleep(5)
+        private, resident = self.memory()
+        return {"devices": len(self.cluster.published()), "private": private, "resident": resident,
+                "wakeups": (self.wakeups() - before) / 5, "cpu": (self.cpu_ms() - cpu) / 5,
+                "accepted": accepted[0] - started[0] if accepted and started else float("nan")}
+
+    def make_devices(self, names):
+        """Links made in one go, as ip(8) reads them."""
+        path = os.path.join(self.cluster.directory, "links")
+        with open(path, "w", encoding="ascii") as file:
+            file.writelines(f"link add {name} type ifb\n" for name in names)
+        self.cluster.corner.run(["ip", "-batch", path], timeout=300)
+
+
+# ---- tables -------------------------------------------------------------------------------------
+
+def row(*cells):
+    print("  " + "".join(f"{cell:>{width}}" for cell, width in zip(cells, (26, 12, 12, 12, 12, 14))), flush=True)
+
+
+def ms(value):
+    return f"{value:.2f} ms" if value < 10 else f"{value:.1f} ms"
+
+
+def print_moves(nics, synchronous, m):
+    def get(key):
+        return m.get(key, float("nan"))
+    print(f"\n{nics} NIC{'s' if nics > 1 else ''}, {'--synchronous-hooks' if synchronous else 'hooks overlapped'}, "
+          f"medians of {ROUNDS} rounds")
+    row("", "kernel", "dranetd", "ratio", "budget")
+    row("attach, the move itself", ms(get("kernel")), ms(get("attach")), f"{get('attach') / get('kernel'):.2f}", "1.20")
+    row("detach", ms(get("kernel back")), ms(get("detach")), f"{get('detach') / get('kernel back'):.2f}", "")
+    row("until attached", "", ms(get("attached")), f"{get('attached') / get('kernel'):.2f}", "")
+    row("hook waits", "", "measured", "", "budget")
+    for hook, budget in zip(HOOKS, ("1 ms", "", "1 ms")):
+        row(hook, "", ms(get(hook)), "", "" if synchronous else budget)
+    row("as a kubelet sees it", "no claim", f"{nics} NICs", "more", "budget")
+    for call, name, budget in (("run_sandbox", "RunPodSandbox", ""), ("create_container", "CreateContainer", ""),
+                               ("stop_sandbox", "StopPodSandbox", ""), ("start", "pod's start", "noise")):
+        row(name, ms(get("empty " + call)), ms(get(call)), ms(get(call) - get("empty " + call)), budget)
+    row("NodePrepareResources", "", ms(get("prepare")))
+    row("NodeUnprepareResources", "", ms(get("unprepare")))
+    row("CPU of the pod's cycle", "", ms(get("cpu")), "", "5 ms")
+
+
+def print_idle(idle, private, resident, accepted):
+    print(f"\nidle with {idle['devices']} devices")
+    row("", "", "measured", "", "budget")
+    row("private memory", "", f"{idle['private'] / MIB:.2f} MiB", "", private)
+    row("resident memory", "", f"{idle['resident'] / MIB:.2f} MiB", "", resident)
+    row("wake-ups", "", f"{idle['wakeups']:.1f} /s", "", "watchdog's")
+    row("CPU", "", f"{idle['cpu']:.3f} ms/s", "", "")
+    row("start to slices accepted", "", ms(idle["accepted"]), "", accepted)
+
+
+def print_size(path):
+    with tempfile.NamedTemporaryFile() as stripped:
+        subprocess.run(["strip", "-o", stripped.name, path], check=True)
+        size = os.path.getsize(stripped.name)
+    print("\nthe binary")
+    row("stripped", "", f"{size / MIB:.2f} MiB", "", "1.50 MiB")
+
+
+def main():
+    path = os.environ.get("DRANETD") or os.path.join(RELEASE, "dranetd")
+    print(f"dranetd {os.path.relpath(path, ROOT)}, kernel {os.uname().release}, {os.cpu_count()} processors")
+    with Cluster(dranetd=path) as cluster:
+        bench = Bench(cluster)
+        for i in range(max(COUNTS)):
+            cluster.net.add_nic(f"nic{i}")
+        results = {}
+        for synchronous in (False, True):
+            cluster.start_dranetd(*(["--synchronous-hooks"] if synchronous else []))
+            cluster.wait_published(*(f"nic{i}" for i in range(max(COUNTS))))
+            for nics in COUNTS:
+                results[synchronous, nics] = bench.moves(nics, synchronous)
+                print_moves(nics, synchronous, results[synchronous, nics])
+            cluster.stop_dranetd()
+        for devices, limits in ((16, ("4 MiB", "14 MiB", "100 ms")), (MANY, ("8 MiB", "14 MiB", "500 ms"))):
+            if devices:
+                def measure(devices=devices):
+                    there = len(cluster.published())
+                    bench.make_devices(f"ifbn{there + i}" for i in range(devices - there))
+                    return bench.idle(devices)
+                idle = bench.attempt(f"idle with {devices} devices", measure)
+                if idle:
+                    print_idle(idle, *limits)
+        bench.attempt("size of the binary", lambda: print_size(path))
+        passed, failed = bench.passed, bench.failed
+    print(f"\nbench: {passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
