@@ -186,7 +186,8 @@ struct effect {
 		struct {
 			struct claim_ref claim;
 			enum token token;
-			uint32_t sandbox_pid; /* for FINAL: the sandbox's process, 0 = unknown */
+			uint32_t sandbox_pid; /* FINAL: the sandbox's process, 0 = unknown, and */
+			uint64_t netns_inode; /* the namespace it must be in */
 		} token;
 		struct {
 			struct claim_ref claim;

@@ -37,6 +37,7 @@ static void token_reconcile(struct core *c, struct claim *claim)
 	f->token.claim = claim->record.ref;
 	f->token.token = wanted;
 	f->token.sandbox_pid = claim->record.sandbox.pid;
+	f->token.netns_inode = claim->record.netns_inode;
 	claim->token_op = f->op;
 	claim->token_next = wanted;
 	claim->token_retry.at = NEVER;

@@ -16,6 +16,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/str.h"
 #include "daemon/cdi.h"
+#include "daemon/cdi_sandbox.h"
 #include "daemon/store.h"
 
 enum {
@@ -167,32 +168,38 @@ void cdi_close(struct cdi *c)
 
 /* Every text in it is one of ours or was checked to be a plain token, so nothing needs an escape. 0.5.0 is the oldest version that allows
  * host paths and names that start with a digit, and every runtime with CDI on takes it. */
-void cdi_spec_text(const struct cdi *c, const char *claim_uid, enum token token, struct buf *ret)
+void cdi_spec_text(const struct cdi *c, const char *claim_uid, enum token token, const char *sandbox_gate_path, struct buf *ret)
 {
 	buf_printf(ret,
 	           "{\"cdiVersion\":\"0.5.0\",\"kind\":\"%s/claim\",\"devices\":[{\"name\":\"%s\",\"containerEdits\":{\"deviceNodes\":[",
 	           c->driver, claim_uid);
-	if (token == TOKEN_FINAL) {
+	if (token == TOKEN_FINAL && !sandbox_gate_path) {
 		buf_puts(ret, "{\"path\":\"/dev/null\"}]}}]}\n");
 		return;
 	}
-	buf_printf(ret, "{\"path\":\"/dev/null\",\"hostPath\":\"/proc/%d/fd/%d/%s/gate\",\"permissions\":\"r\"},", (int)getpid(),
-	           c->gate_fd, c->gate_name);
+	if (token == TOKEN_FINAL)
+		buf_printf(ret, "{\"path\":\"/dev/null\",\"hostPath\":\"%s\",\"permissions\":\"r\"},", sandbox_gate_path);
+	else
+		buf_printf(ret, "{\"path\":\"/dev/null\",\"hostPath\":\"/proc/%d/fd/%d/%s/gate\",\"permissions\":\"r\"},", (int)getpid(),
+		           c->gate_fd, c->gate_name);
 	/* Replaces the entry before it. Owner and mode are said, or the library gives the node to the container's user. */
-	buf_puts(ret, "{\"path\":\"/dev/null\",\"type\":\"c\",\"major\":1,\"minor\":3,\"fileMode\":438,\"uid\":0,\"gid\":0}],");
-	buf_printf(ret, "\"mounts\":[{\"hostPath\":\"%s/attached/%s\",\"containerPath\":\"/dev/dranet/%s\",", c->state_directory, claim_uid,
-	           claim_uid);
-	buf_puts(ret, "\"options\":[\"bind\",\"ro\",\"nosuid\",\"nodev\",\"noexec\"]}]}}]}\n");
+	buf_puts(ret, "{\"path\":\"/dev/null\",\"type\":\"c\",\"major\":1,\"minor\":3,\"fileMode\":438,\"uid\":0,\"gid\":0}]");
+	if (token == TOKEN_PENDING)
+		buf_printf(ret,
+		           ",\"mounts\":[{\"hostPath\":\"%s/attached/%s\",\"containerPath\":\"/dev/dranet/%s\","
+		           "\"options\":[\"bind\",\"ro\",\"nosuid\",\"nodev\",\"noexec\"]}]",
+		           c->state_directory, claim_uid, claim_uid);
+	buf_puts(ret, "}}]}\n");
 }
 
-static int write_spec(struct cdi *c, const char *claim_uid, enum token token)
+static int write_spec(struct cdi *c, const char *claim_uid, enum token token, const char *sandbox_gate_path)
 {
 	char name[SPEC_NAME_SIZE], temporary[SPEC_NAME_SIZE];
 	_cleanup_buf_ struct buf text = {0};
 	snprintf(name, sizeof(name), "%s-%s.json", c->driver, claim_uid);
 	/* Neither .json nor .yaml: the runtime must not read it half written. */
 	snprintf(temporary, sizeof(temporary), "%s-%s.tmp", c->driver, claim_uid);
-	cdi_spec_text(c, claim_uid, token, &text);
+	cdi_spec_text(c, claim_uid, token, sandbox_gate_path, &text);
 	if (text.failed)
 		return -ENOMEM;
 	_cleanup_close_ int fd = openat(c->cdi_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -218,8 +225,9 @@ static int make_marker(struct cdi *c, const char *claim_uid)
 	return fd < 0 ? -errno : 0;
 }
 
-int cdi_write(struct cdi *c, const char *claim_uid, enum token token, struct error *e)
+int cdi_write(struct cdi *c, const char *claim_uid, enum token token, const struct cdi_sandbox *sandbox, struct error *e)
 {
+	char gate[SANDBOX_GATE_SIZE];
 	char name[SPEC_NAME_SIZE];
 	int r = store_check_uid(claim_uid);
 	if (r < 0)
@@ -235,14 +243,16 @@ int cdi_write(struct cdi *c, const char *claim_uid, enum token token, struct err
 		/* The marker of an earlier sandbox would open the second lock. */
 		r = remove_file(c->attached_fd, claim_uid);
 		if (r == 0)
-			r = write_spec(c, claim_uid, token);
+			r = write_spec(c, claim_uid, token, NULL);
 		break;
-	case TOKEN_FINAL:
+	case TOKEN_FINAL: {
 		/* A container that was created with the pending spec waits for its mount: the marker comes first. */
 		r = make_marker(c, claim_uid);
+		bool gated = sandbox && sandbox_gate(sandbox->pid, sandbox->netns_inode, claim_uid, gate) == 0;
 		if (r == 0)
-			r = write_spec(c, claim_uid, token);
+			r = write_spec(c, claim_uid, token, gated ? gate : NULL);
 		break;
+	}
 	}
 	return r < 0 ? error_set(e, r, "CDI spec %s: %s", name, strerror(-r)) : 0;
 }

@@ -107,7 +107,7 @@ static void test_token(void **state)
 	snprintf(attached, sizeof(attached), "%s/attached", p->state);
 	assert_int_equal(cdi_open(p->cdi, p->state, "dra.net", &c, NULL), 0);
 
-	assert_int_equal(cdi_write(c, UID, TOKEN_PENDING, NULL), 0);
+	assert_int_equal(cdi_write(c, UID, TOKEN_PENDING, NULL, NULL), 0);
 	json_t *edits = edits_of(p);
 	json_t *nodes = json_object_get(edits, "deviceNodes");
 	assert_int_equal(json_array_size(nodes), 2);
@@ -123,7 +123,7 @@ static void test_token(void **state)
 	const char *source = json_string_value(json_object_get(json_array_get(json_object_get(edits, "mounts"), 0), "hostPath"));
 	assert_int_equal(access(source, F_OK), -1); /* no marker: runc cannot mount it */
 
-	assert_int_equal(cdi_write(c, UID, TOKEN_FINAL, NULL), 0);
+	assert_int_equal(cdi_write(c, UID, TOKEN_FINAL, NULL, NULL), 0);
 	assert_int_equal(access(source, F_OK), 0); /* a container created with the pending spec can start now */
 	json_decref(edits);
 	edits = edits_of(p);
@@ -134,11 +134,11 @@ static void test_token(void **state)
 	assert_int_equal(json_object_size(json_array_get(nodes, 0)), 1);
 	json_decref(edits);
 
-	assert_int_equal(cdi_write(c, UID, TOKEN_PENDING, NULL), 0);
+	assert_int_equal(cdi_write(c, UID, TOKEN_PENDING, NULL, NULL), 0);
 	assert_false(exists(attached, UID)); /* the next sandbox */
-	assert_int_equal(cdi_write(c, UID, TOKEN_FINAL, NULL), 0);
-	assert_int_equal(cdi_write(c, UID, TOKEN_NONE, NULL), 0);
-	assert_int_equal(cdi_write(c, UID, TOKEN_NONE, NULL), 0);
+	assert_int_equal(cdi_write(c, UID, TOKEN_FINAL, NULL, NULL), 0);
+	assert_int_equal(cdi_write(c, UID, TOKEN_NONE, NULL, NULL), 0);
+	assert_int_equal(cdi_write(c, UID, TOKEN_NONE, NULL, NULL), 0);
 	assert_int_equal(count_files(p->cdi), 0);
 	assert_int_equal(count_files(attached), 0);
 
@@ -160,7 +160,7 @@ static void test_dies_with_its_process(void **state)
 	assert_true(child >= 0);
 	if (child == 0) {
 		struct cdi *c;
-		if (cdi_open(p->cdi, p->state, "dra.net", &c, NULL) < 0 || cdi_write(c, UID, TOKEN_PENDING, NULL) < 0 ||
+		if (cdi_open(p->cdi, p->state, "dra.net", &c, NULL) < 0 || cdi_write(c, UID, TOKEN_PENDING, NULL, NULL) < 0 ||
 		    write(ready[1], "x", 1) != 1)
 			_exit(1);
 		pause();
@@ -214,8 +214,8 @@ static void test_sweep(void **state)
 		return;
 	snprintf(attached, sizeof(attached), "%s/attached", p->state);
 	assert_int_equal(cdi_open(p->cdi, p->state, "dra.net", &c, NULL), 0);
-	assert_int_equal(cdi_write(c, UID, TOKEN_FINAL, NULL), 0);
-	assert_int_equal(cdi_write(c, "gone", TOKEN_FINAL, NULL), 0);
+	assert_int_equal(cdi_write(c, UID, TOKEN_FINAL, NULL, NULL), 0);
+	assert_int_equal(cdi_write(c, "gone", TOKEN_FINAL, NULL, NULL), 0);
 	make_file(p->cdi, "dra.net-half.tmp");
 	make_file(p->cdi, "dra.network-other.json"); /* of another driver */
 	make_file(p->cdi, "nvidia.com-gpu.json");
@@ -242,7 +242,7 @@ static void test_bad_uids(void **state)
 		return;
 	assert_int_equal(cdi_open(p->cdi, p->state, "dra.net", &c, NULL), 0);
 	for (size_t i = 0; i < sizeof(uids) / sizeof(*uids); i++)
-		assert_int_equal(cdi_write(c, uids[i], TOKEN_PENDING, &e), -EINVAL);
+		assert_int_equal(cdi_write(c, uids[i], TOKEN_PENDING, NULL, &e), -EINVAL);
 	assert_int_equal(count_files(p->cdi), 0);
 	cdi_close(c);
 }
