@@ -137,7 +137,6 @@ void claim_set_wish(struct core *c, struct claim *claim, bool pod, const struct 
 	}
 	claim_changed(claim);
 	claim->intent = claim->version;
-	claim->status_dirty = true;
 	claim_hurry(c, claim);
 }
 

@@ -12,8 +12,11 @@ struct waiter *waiter_add(struct core *c, enum waiter_kind kind, uint64_t call, 
 	w->kind = kind;
 	w->call = call;
 	w->deadline = deadline;
-	if (deadline != NEVER)
-		w->deadline = deadline > c->now + c->options.hook_margin_ms ? deadline - c->options.hook_margin_ms : c->now;
+	if (deadline != NEVER && deadline > c->now) {
+		/* Early enough to arrive, and not so early that a short deadline leaves no time to work. */
+		uint64_t margin = (deadline - c->now) / 4;
+		w->deadline = deadline - (margin < c->options.hook_margin_ms ? margin : c->options.hook_margin_ms);
+	}
 	LIST_ADD(c->waiters, c->n_waiters, w);
 	return w;
 }

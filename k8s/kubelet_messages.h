@@ -10,7 +10,7 @@
 #include "core/core.h"
 
 /* A request names one pod's claims of one driver (protocols §2.3); a pod has a handful. */
-enum { KUBELET_CLAIMS_MAX = 64 };
+enum { KUBELET_CLAIMS_MAX = 512 };
 
 /* NodePrepareResourcesRequest and NodeUnprepareResourcesRequest. -EINVAL: too many claims, a uid twice, a broken field; -EBADMSG, -E2BIG.
  */
