@@ -6,7 +6,8 @@
 #   tests/run.sh unit sim      these lanes
 #   tests/run.sh --list        their names
 #
-# Each lane ends in one line "LANE: N passed, N failed", all together in "tests/run.sh: N passed, N failed". From the environment:
+# It installs the Debian packages that are missing (packaging/install-deps.sh names them). Each lane ends in one line
+# "LANE: N passed, N failed", all together in "tests/run.sh: N passed, N failed". From the environment:
 #   SCHEDULES      schedules of the simulator (100000)
 #   SEED           the first of them (1)
 #   FUZZ_SECONDS   new inputs for each fuzz target (5)
@@ -192,6 +193,7 @@ for word in "$@"; do
 	esac
 done
 [ ${#chosen[@]} -gt 0 ] || chosen=("${gate[@]}")
+packaging/install-deps.sh || exit 1
 mkdir -p "$logs"
 
 for lane in "${chosen[@]}"; do
