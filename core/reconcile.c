@@ -5,6 +5,8 @@
 
 #include "core/core_internal.h"
 
+enum { STATUS_CALM_MS = 500 };
+
 static bool due(const struct core *c, uint64_t at)
 {
 	return at == NEVER || at <= c->now;
@@ -293,6 +295,10 @@ static void attached(struct core *c, struct attachment *a, const struct event *e
 
 static void released(struct core *c, struct attachment *a, const struct event *e)
 {
+	struct claim *claim = a->claim;
+	/* Unprepare follows a stop within a moment, as a rule, and takes the entries away: one write instead of two. */
+	if (claim->status_retry.at == NEVER && !claim->unprepare)
+		claim->status_retry.at = c->now + STATUS_CALM_MS;
 	a->error[0] = 0;
 	a->failures = 0;
 	a->restore = false;
@@ -362,6 +368,7 @@ static void claim_finish_unprepare(struct claim *claim)
 	claim->record.unprepared = true;
 	claim_changed(claim);
 	claim->status_dirty = true;
+	claim->status_retry.at = NEVER;
 }
 
 /* Only when a crash cannot bring the claim back may another one have its devices: two records must never name one device. */
