@@ -79,10 +79,8 @@ int address_parse(const struct nlmsghdr *h, struct address_message *ret)
 	return 0;
 }
 
-bool address_is_link_local(const struct ip_address *a)
+static bool is_link_local(const struct ip_address *a)
 {
-	if (a->family == IP_V4)
-		return a->bytes[0] == 169 && a->bytes[1] == 254;
 	return a->family == IP_V6 && a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
 }
 
@@ -105,7 +103,7 @@ bool address_is_kernel_made(const struct address_message *m, const struct mac *m
 		return false;
 	if (a->flags & IFA_F_TEMPORARY)
 		return true;
-	if (!address_is_link_local(&a->prefix.address))
+	if (!is_link_local(&a->prefix.address))
 		return false;
 	/* Kernels before 5.18 do not say who made an address; then its form tells. */
 	return m->protocol == IFAPROT_KERNEL_LL || (a->flags & IFA_F_STABLE_PRIVACY) || is_eui64(&a->prefix.address, mac);

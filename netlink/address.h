@@ -21,7 +21,6 @@ int address_parse(const struct nlmsghdr *h, struct address_message *ret);
 
 /* Flags and protocol say that nobody configured it: the link-local address the kernel makes itself, and temporary (privacy) addresses. */
 bool address_is_kernel_made(const struct address_message *m, const struct mac *mac);
-bool address_is_link_local(const struct ip_address *a);
 /* The flags a person or a daemon can give; the others are the kernel's account of the address's state. */
 uint32_t address_settable_flags(const struct address *a);
 

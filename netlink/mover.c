@@ -186,7 +186,7 @@ int job_read_back(struct job *j, int32_t ifindex, struct pod_state *ret, struct 
 	struct pod_state s = {.mac = link.mac};
 	(void)STR_COPY(s.ifname, link.ifname);
 	for (size_t i = 0; i < l.n && s.n_addresses < ELEMENTS(s.addresses); i++)
-		if (!address_is_link_local(&l.v[i].address.prefix.address))
+		if (!address_is_kernel_made(&l.v[i], &link.mac)) /* what was asked for, 169.254/16 and fe80::/10 included */
 			s.addresses[s.n_addresses++] = l.v[i].address.prefix;
 	*ret = s;
 	return 0;
