@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <net/if.h>
+#include <time.h>
 
 #include "core/base/str.h"
 #include "netlink/monitor_internal.h"
@@ -256,6 +257,18 @@ static void what_changes_nothing_is_not_told(void **state)
 	host("ip link set v0 txqueuelen 5 && ip address add 169.254.9.9/16 dev v0 && ip route add 10.0.0.0/8 dev lo 2>/dev/null; true");
 	marker(w);
 	assert_int_equal(w->tells, before + 1);
+}
+
+static void idle_means_no_timer(void **state)
+{
+	struct world *w = *state;
+	start(w);
+	marker(w);
+	/* -1: nothing but the kernel will wake it. The last notifications of the marker may still be under way. */
+	time_t deadline = time(NULL) + 10;
+	while (uv_backend_timeout(&w->loop) != -1 && time(NULL) < deadline)
+		uv_run(&w->loop, UV_RUN_NOWAIT);
+	assert_int_equal(uv_backend_timeout(&w->loop), -1);
 }
 
 static void bursts_are_joined(void **state)
@@ -629,6 +642,7 @@ int main(void)
 	    kernel_test(everything_is_told_at_start),
 	    kernel_test(changes_are_told),
 	    kernel_test(what_changes_nothing_is_not_told),
+	    kernel_test(idle_means_no_timer),
 	    kernel_test(bursts_are_joined),
 	    kernel_test(leaving_a_bridge_is_not_the_end),
 	    kernel_test(some_are_hidden),
