@@ -285,8 +285,13 @@ static int see_function(const char *address, void *user)
 bool table_is_hidden(const struct monitor_table *t, const struct link_entry *l)
 {
 	static const char *const names[] = {"cilium_net", "cilium_host", "docker0"};
+	/* The kernel refuses to move these between namespaces: offering one would promise what every attach must fail at. */
+	static const char *const fixed[] = {"bridge", "bond", "team", "vrf"};
 	for (size_t i = 0; i < ELEMENTS(names); i++)
 		if (str_equal(l->link.ifname, names[i]))
+			return true;
+	for (size_t i = 0; i < ELEMENTS(fixed); i++)
+		if (str_equal(l->link.kind, fixed[i]))
 			return true;
 	return t->hide_ipoib && str_equal(l->link.kind, "ipoib");
 }

@@ -303,6 +303,16 @@ static void leaving_a_bridge_is_not_the_end(void **state)
 	assert_int_equal(w->gones, 0);
 }
 
+static void what_cannot_move_is_hidden(void **state)
+{
+	struct world *w = *state;
+	machine_add_virtual(&w->machine, "br7");
+	host("ip link add br7 type bridge");
+	start(w);
+	assert_non_null(find(w, "br7"));
+	assert_true(find(w, "br7")->hidden);
+}
+
 static void some_are_hidden(void **state)
 {
 	struct world *w = *state;
@@ -645,6 +655,7 @@ int main(void)
 	    kernel_test(idle_means_no_timer),
 	    kernel_test(bursts_are_joined),
 	    kernel_test(leaving_a_bridge_is_not_the_end),
+	    kernel_test(what_cannot_move_is_hidden),
 	    kernel_test(some_are_hidden),
 	    kernel_test(resync_tells_everything_again),
 	    kernel_test(lost_notifications_mean_a_resync),
