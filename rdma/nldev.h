@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* RDMA devices as the kernel's RDMA netlink (NETLINK_RDMA, client NLDEV) tells of them: which devices there are, which netdev stands at
+ * which port, and whether RDMA devices belong to network namespaces. sysfs says the same only where the netdev and the RDMA device share
+ * a parent; what a software driver (rxe, siw) puts on a netdev is known here alone.
+ *
+ *   query ─▶ request ─▶ kernel ─▶ datagrams ─▶ rdma_answer_read (pure) ─▶ table
+ *
+ * A port names the one netdev that is its link. VLAN and macvlan children of it also have entries in the GID table, but the RDMA device is
+ * not theirs: in exclusive mode it would leave with them. */
+#pragma once
+
+#include <linux/netlink.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/error.h"
+#include "core/device.h" /* ATTRIBUTE_TEXT_SIZE, IFNAME_SIZE */
+
+/* RDMA_NLDEV_SYS_ATTR_NETNS_MODE, with the kernel's values: 1 means that all namespaces share every device. */
+enum rdma_netns_mode { RDMA_NETNS_EXCLUSIVE, RDMA_NETNS_SHARED };
+const char *rdma_netns_mode_name(enum rdma_netns_mode mode); /* "exclusive", "shared", as `rdma system` prints it */
+
+struct rdma_device {
+	uint32_t index; /* the kernel's, counts from 0 */
+	uint32_t ports;
+	uint64_t node_guid; /* host order */
+	uint8_t node_type;  /* RDMA_NODE_* */
+	char name[ATTRIBUTE_TEXT_SIZE];
+};
+struct rdma_port {
+	uint32_t device, number; /* rdma_device.index; counts from 1 */
+	int32_t ifindex;         /* of the netdev, in the namespace that was asked; 0 = none there (InfiniBand, or it is elsewhere) */
+	uint8_t state;           /* IB_PORT_*: 1 down, 4 active */
+	char ifname[IFNAME_SIZE];
+};
+/* Zero is the empty one. */
+struct rdma_table {
+	enum rdma_netns_mode mode;
+	struct rdma_device *devices;
+	size_t n_devices;
+	struct rdma_port *ports;
+	size_t n_ports;
+};
+void rdma_table_free(struct rdma_table *t);
+/* The name of the device at whose port this netdev is, valid as long as the table; NULL = none. */
+const char *rdma_device_of_netdev(const struct rdma_table *t, int32_t ifindex);
+/* Whether both have the same mode and devices, and give each netdev the same device. */
+bool rdma_table_equal(const struct rdma_table *a, const struct rdma_table *b);
+
+/* Ask the kernel about the calling thread's network namespace. Blocks (drivers may ask their firmware for the port's state), for two
+ * seconds at most at each request: for the start or a worker. -EOPNOTSUPP: this kernel has no RDMA. -ETIMEDOUT, -EBADMSG, -ENOMEM or what
+ * the kernel said otherwise. The caller frees `*ret`. */
+int rdma_query(struct rdma_table *ret, struct error *e);
+
+/* ---- parts, for tests ------------------------------------------------------------------------------------------------------------ */
+
+/* The same over a connected datagram socket; it stays the caller's. */
+int rdma_query_fd(int fd, struct rdma_table *ret, struct error *e);
+
+struct rdma_request {
+	struct nlmsghdr header; /* nlmsg_len bytes from here are to be sent */
+	struct nlattr attribute;
+	uint32_t value;
+};
+struct rdma_request rdma_request_system(uint32_t sequence);
+struct rdma_request rdma_request_devices(uint32_t sequence);
+struct rdma_request rdma_request_ports(uint32_t sequence, uint32_t device);
+
+/* The attributes of one message. -EBADMSG when one is cut, has another size or kind than the kernel's header says, or is missing. */
+int rdma_device_parse(const void *attributes, size_t len, struct rdma_device *ret);
+int rdma_port_parse(const void *attributes, size_t len, struct rdma_port *ret);
+int rdma_system_parse(const void *attributes, size_t len, enum rdma_netns_mode *ret);
+
+/* One datagram of the answer to the request with this sequence number: adds to the table. 0 = more is to come, 1 = that was all; -EBADMSG,
+ * -ENOMEM, or the kernel's refusal. Messages of other sequence numbers are skipped. */
+int rdma_answer_read(struct rdma_table *t, uint32_t sequence, const void *datagram, size_t len);
