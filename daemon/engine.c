@@ -276,6 +276,7 @@ void engine_free(struct engine *g)
 	filter_free(g->filter);
 	mover_free(g->mover);
 	netns_table_free(&g->namespaces);
+	rdma_table_free(&g->rdma);
 	cdi_close(g->cdi);
 	store_close(g->store);
 	calls_free(&g->calls);

@@ -278,12 +278,16 @@ static void start_the_others(struct engine *g)
 
 static void on_begin(void *user)
 {
-	engine_feed(user, &(struct event){.type = EVENT_INVENTORY_BEGIN});
+	struct engine *g = user;
+	if (g->inventory_seen)
+		engine_refresh_rdma(g);
+	engine_feed(g, &(struct event){.type = EVENT_INVENTORY_BEGIN});
 }
 
 static void on_device(const struct device_facts *facts, void *user)
 {
-	engine_feed(user, &(struct event){.type = EVENT_DEVICE, .device = facts});
+	struct device_facts storage;
+	engine_feed(user, &(struct event){.type = EVENT_DEVICE, .device = engine_add_rdma(user, facts, &storage)});
 }
 
 static void on_gone(const char *device_name, void *user)
@@ -328,6 +332,7 @@ int engine_start_monitor(struct engine *g, struct error *e)
 	                  .failed = on_kernel_trouble},
 	    .user = g,
 	};
+	engine_start_rdma(g);
 	return monitor_start(g->loop, &options, &g->monitor, e);
 }
 

@@ -22,6 +22,7 @@
 #include "k8s/objects.h"
 #include "netlink/monitor.h"
 #include "netlink/mover.h"
+#include "rdma/nldev.h"
 #include "transport/http_server.h"
 
 /* A request to the API server whose answer core waits for. */
@@ -49,6 +50,7 @@ struct engine {
 	struct store *store; /* writes on disk_worker only */
 	struct cdi *cdi;
 	struct netns_table namespaces;
+	struct rdma_table rdma;
 
 	struct monitor *monitor;
 	struct kubelet *kubelet;
@@ -91,6 +93,12 @@ void engine_perform(struct engine *g, struct effect *f);
 void perform_snapshot(struct engine *g, struct effect *f);
 void perform_move(struct engine *g, struct effect *f);
 void engine_free_api_ops(struct engine *g);
+
+/* engine_rdma.c */
+void engine_start_rdma(struct engine *g); /* blocks: before the loop runs */
+void engine_refresh_rdma(struct engine *g);
+/* The facts with the RDMA device whose port the netdev is, when they name none themselves: `facts`, or `storage`. */
+const struct device_facts *engine_add_rdma(const struct engine *g, const struct device_facts *facts, struct device_facts *storage);
 
 /* engine_peers.c */
 int engine_start_api(struct engine *g, struct error *e);
