@@ -144,6 +144,7 @@ static void on_object(json_t *object, bool removed, void *user)
 	int64_t highest = p->highest;
 	int r = 0;
 	if (removed) {
+		p->removals = true;
 		if (o)
 			on_removed(p, o);
 		return;

@@ -43,6 +43,7 @@ struct publisher {
 	char target[NAME_SIZE]; /* name of the slice it is about */
 	struct slice_digest sent;
 	unsigned conflicts; /* in a row */
+	bool removals;      /* the watch told of one while a write was under way */
 	int failure;        /* of the last write, while the timer waits to try again */
 	struct backoff backoff, wiped;
 };

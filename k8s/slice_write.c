@@ -89,10 +89,19 @@ static void on_write(const struct api_answer *answer, void *user)
 	}
 	if (r < 0 && r != -ENOENT)
 		return write_fail(p, r, r == answer->result ? answer->error : "the answer is no ResourceSlice", answer->retry_after_ms);
+	if (r == 0 && write != SLICE_DELETE && p->removals) {
+		/* Answer and watch come on streams of their own: what was just written may have been removed already, and the watch have
+		 * said so before. */
+		STR_COPY(p->target, o->name);
+		p->step.write = SLICE_NOTHING;
+		return slice_read(p);
+	}
 	p->conflicts = 0;
 	p->failure = 0;
-	if (r == 0)
+	if (r == 0) {
+		backoff_reset(&p->backoff); /* it takes writes again: the next outage is another one */
 		publisher_trouble_clear(p, TROUBLE_WRITE);
+	}
 	if (p->closed)
 		return;
 	if (r == -ENOENT && write != SLICE_DELETE) /* wiped under our hands */
@@ -109,6 +118,7 @@ void publisher_write(struct publisher *p, const struct slice_step *step)
 	const struct slice_observed *o = step->write == SLICE_CREATE ? NULL : &p->observed[step->observed];
 	json_t *body;
 	p->step = *step;
+	p->removals = false;
 	STR_COPY(p->target, o ? o->name : "");
 	path_add(p, &path, o ? o->name : NULL);
 	if (step->write == SLICE_DELETE) {

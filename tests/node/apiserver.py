@@ -43,7 +43,9 @@ def listen_in(netns, port):
                         raise OSError(ctypes.get_errno(), f"setns {netns}")
                 finally:
                     os.close(handle)
-            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+            # Named, because asyncio sets TCP_NODELAY only on sockets that say they are TCP.
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC,
+                                     socket.IPPROTO_TCP)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(("127.0.0.1", port))
             listener.listen(256)

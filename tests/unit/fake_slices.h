@@ -44,6 +44,7 @@ struct world {
 	const char *served, *node_uid;
 	const char *drop;             /* attribute the server does not know */
 	bool drop_devices, echo_late; /* stores no devices; tells watches nothing until asked */
+	int wipe_posts;               /* so many created slices are removed before the create is answered */
 	long fail_puts, fail_posts;   /* status for the next ones */
 	int fail_n;
 	char order[64]; /* D, U, C of each write */
@@ -119,6 +120,13 @@ static void serve_create(struct http_request *r)
 	world->slices[i] = object;
 	if (!world->echo_late)
 		tell("ADDED", object);
+	if (world->wipe_posts) { /* removed before our answer is on its way */
+		world->wipe_posts--;
+		world->slices[i] = NULL;
+		tell("DELETED", object);
+		fake_answer(r, 201, object);
+		return;
+	}
 	fake_answer(r, 201, json_incref(object));
 }
 

@@ -154,6 +154,21 @@ static void test_wiped(void **state)
 	assert_int_equal(world->troubles, 0);
 }
 
+static void test_wiped_under_a_create(void **state)
+{
+	(void)state;
+	started(1);
+	json_t *gone = world->slices[0];
+	world->slices[0] = NULL;
+	version_next(gone);
+	world->wipe_posts = 2;
+	tell("DELETED", gone);
+	json_decref(gone);
+	wait_published(2);
+	assert_non_null(world->slices[0]);
+	assert_int_equal(world->posts, 3);
+}
+
 static void test_wiped_for_ever(void **state)
 {
 	int rounds = 0;
@@ -389,6 +404,7 @@ int main(void)
 	    TEST(test_one_change_one_put),
 	    TEST(test_generation),
 	    TEST(test_wiped),
+	    TEST(test_wiped_under_a_create),
 	    TEST(test_wiped_for_ever),
 	    TEST(test_meddling),
 	    TEST(test_takes_over),
