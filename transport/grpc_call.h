@@ -7,6 +7,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include "transport/grpc_internal.h"
+#include "transport/grpc_sieve.h"
 
 struct grpc_call {
 	struct grpc_session *session; /* NULL = the stream is closed */
@@ -31,6 +32,7 @@ struct grpc_call {
 };
 
 struct grpc_session {
+	struct sieve sieve;
 	const struct grpc_server_options *options;
 	const struct grpc_session_hooks *hooks;
 	void *user;

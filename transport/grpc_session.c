@@ -187,8 +187,20 @@ void grpc_session_free(struct grpc_session *s)
 
 int grpc_session_receive(struct grpc_session *s, const uint8_t *data, size_t len)
 {
-	ssize_t n = nghttp2_session_mem_recv(s->h2, data, len);
-	return n < 0 ? -EPROTO : 0;
+	while (len) {
+		const uint8_t *piece;
+		size_t piece_len;
+		unsigned taken = 0;
+		size_t n = sieve_next(&s->sieve, data, len, &piece, &piece_len, &taken);
+		data += n;
+		len -= n;
+		for (; taken; taken--)
+			if (session_count_frame(s, &(nghttp2_frame_hd){.type = NGHTTP2_RST_STREAM}) != 0)
+				return -EPROTO;
+		if (piece_len && nghttp2_session_mem_recv(s->h2, piece, piece_len) < 0)
+			return -EPROTO;
+	}
+	return 0;
 }
 
 ssize_t grpc_session_pull(struct grpc_session *s, const uint8_t **data)

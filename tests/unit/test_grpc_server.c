@@ -691,6 +691,37 @@ static void test_bad_preface(void **state)
 	raw_close(f, raw);
 }
 
+/* As the C core sends it: RST_STREAM for a stream whose HEADERS it never wrote, in the middle of others, cut anywhere. */
+static void test_reset_of_idle_stream(void **state)
+{
+	struct fixture *f = *state;
+	for (size_t cut = 0; cut < 13; cut++) {
+		struct answer *a = call(&f->client, "/t.T/Echo", NULL, NULL, hello, sizeof(hello));
+		run_until(f, a->closed);
+		uint8_t frame[13] = {0, 0, 4, 3, 0, 0, 0, 0x10, 0x01, 0, 0, 0, 8};
+		cl_send_raw(&f->client, (char *)frame, cut);
+		uv_run(&f->loop, UV_RUN_NOWAIT);
+		cl_send_raw(&f->client, (char *)frame + cut, sizeof(frame) - cut);
+	}
+	struct answer *b = call(&f->client, "/t.T/Echo", NULL, NULL, hello, sizeof(hello));
+	run_until(f, b->closed);
+	assert_string_equal(b->status, "0");
+	assert_false(f->client.eof);
+}
+
+static void test_idle_reset_flood(void **state)
+{
+	struct fixture *f = *state;
+	static const uint8_t frame[13] = {0, 0, 4, 3, 0, 0, 0, 0x10, 0x01, 0, 0, 0, 8};
+	run_until(f, f->client.connected);
+	for (int i = 0; i < 20 * GRPC_MAX_CONTROL_FRAMES && !f->client.eof; i++) {
+		cl_send_raw(&f->client, (const char *)frame, sizeof(frame));
+		if (i % 100 == 0)
+			uv_run(&f->loop, UV_RUN_NOWAIT);
+	}
+	run_until(f, f->client.eof);
+}
+
 static void test_continuation_flood(void **state)
 {
 	struct fixture *f = *state;
@@ -814,6 +845,8 @@ int main(void)
 	    WITH_SERVER(test_stream),
 	    WITH_SERVER(test_slow_client),
 	    WITH_SERVER(test_bad_preface),
+	    WITH_SERVER(test_reset_of_idle_stream),
+	    WITH_SERVER(test_idle_reset_flood),
 	    WITH_SERVER(test_continuation_flood),
 	    WITH_SERVER(test_ping_flood),
 	    WITH_SERVER(test_reset_flood),
