@@ -47,7 +47,9 @@ class Net:
         elif kind == "macvlan":
             self.ip("link", "add", name, "link", lower, "type", "macvlan", "mode", "bridge")
         else:
-            self.ip("link", "add", name, "type", kind)
+            # An ifb takes an address only when it is made.
+            self.ip("link", "add", name, *(["address", mac] if mac else []), "type", kind)
+            mac = None
         if mtu:
             self.ip("link", "set", name, "mtu", str(mtu))
             if made.peer:

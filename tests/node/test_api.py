@@ -152,8 +152,8 @@ def test_status_is_true_in_the_end():
     cluster = LANE.cluster
     cluster.claim_for("patient", "nic0", {"interface": {"name": "net1",
                                                         "addresses": ["192.0.2.80/24"]}})
-    cluster.api.inject("status", code=403, resource="resourceclaims/status", n=2)
-    cluster.api.inject("drop_after", resource="resourceclaims/status", n=1)
+    cluster.api.inject("status", code=403, resource="resourceclaims/status", user=USER, n=2)
+    cluster.api.inject("drop_after", resource="resourceclaims/status", user=USER, n=1)
     pod = cluster.kubelet.run_pod(cluster.pod_manifest("patient", "patient"))
     cluster.check_status("patient", "net1", ["192.0.2.80/24"], deadline=60)
     cluster.kubelet.stop_pod(pod)

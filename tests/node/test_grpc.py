@@ -152,8 +152,12 @@ def test_deadlines():
     for i in range(50):
         request = dra.types.NodePrepareResourcesRequest(claims=dra.claims([wanted[i % 4]]))
         futures.append(dra.prepare_call.future(request, timeout=0.2))
-    same({future.exception().code() for future in futures},
-         {grpc.StatusCode.DEADLINE_EXCEEDED})
+    for i, future in enumerate(futures):
+        error = future.exception()  # ours comes shortly before the deadline, where it can
+        if error:
+            same(error.code(), grpc.StatusCode.DEADLINE_EXCEEDED)
+        else:
+            expect(future.result().claims[wanted[i % 4][2]].error, "success without the claim")
     api.clear_faults()
     prepared(dra.prepare(wanted), wanted)
     dra.unprepare(wanted)
