@@ -44,20 +44,47 @@ static unsigned repetition(const char *brace)
 	return most > REPETITION_MAX ? REPETITION_MAX + 1 : most ? (unsigned)most : 1;
 }
 
+/* glibc writes a repetition out: x{9} nine times, a group with + twice; nested they multiply. `before` is the byte before the operator. */
+static unsigned unrolled(const char *operator, char before)
+{
+	if (*operator== '{')
+		return repetition(operator);
+	return *operator== '+' && before == ')' ? 2 : 1;
+}
+
+/* The last byte of the bracket expression that starts at `c`: what looks like an operator in it is none. */
+static const char *bracket_end(const char *c)
+{
+	const char *at = c + 1;
+	at += *at == '^';
+	at += *at == ']';
+	const char *end = strchr(at, ']');
+	return end ? end : c;
+}
+
 int filter_regex(const char *pattern, regex_t *ret, struct error *e)
 {
-	static const char escapes[] = "wWsSbB";
+	static const char escapes[] = "wWsSbB", operators[] = "*+?{";
 	unsigned total = 1;
+	char before = 0; /* the byte before, 0 after an escape; '}' ends an operator too */
 	if (strlen(pattern) > PATTERN_MAX)
 		return error_set(e, -EINVAL, "the pattern is longer than %d bytes", PATTERN_MAX);
 	for (const char *c = pattern; *c; c++) {
 		bool letter = c[0] == '\\' && ((c[1] >= '0' && c[1] <= '9') || ((c[1] | 32) >= 'a' && (c[1] | 32) <= 'z'));
 		if (letter && !strchr(escapes, c[1]))
 			return error_set(e, -EINVAL, "the pattern has \\%c, which POSIX extended expressions do not have", c[1]);
-		if (*c == '{' && (total *= repetition(c)) > REPETITION_MAX)
+		bool repeats = strchr(operators, *c) != NULL;
+		if (repeats && before && strchr("*+?}", before)) /* RE2 refuses it, and glibc takes gigabytes for a long run of + */
+			return error_set(e, -EINVAL, "the pattern repeats a repetition at \"%.8s\"", c);
+		if (repeats && (total *= unrolled(c, before)) > REPETITION_MAX)
 			return error_set(e, -EINVAL, "the pattern repeats more than %d times", REPETITION_MAX);
-		if (c[0] == '\\' && c[1])
+		before = *c;
+		if (*c == '[')
+			before = *(c = bracket_end(c));
+		if (c[0] == '\\' && c[1]) {
+			before = 0;
 			c++;
+		}
 	}
 	int rc = regcomp(ret, pattern, REG_EXTENDED | REG_NOSUB);
 	if (!rc)

@@ -171,6 +171,7 @@ static void test_operators(void **state)
 	    "'abc'.contains('b') && !'abc'.contains('ac')",
 	    "'eth12'.matches('^eth[0-9]+$') && 'xeth1'.matches('eth') && !'ens1'.matches('^eth')",
 	    "'a.b'.matches('a\\\\.b') && !'axb'.matches(r'a\\.b') && 'a_1'.matches(r'^\\w+$')",
+	    "'a+*b'.matches('^a[+*]+b$') && 'a]]'.matches('^a[]+*]+$') && 'a+'.matches('^a\\\\+$')",
 	    "'abab'.matches('^(ab){2}$') && 'abc'.matches('a' == 'b' ? 'x' : 'b')",
 	    "size('abc') == 3 && 'gr\xc3\xbcn'.size() == 4 && ''.size() == 0",
 	    ("'\\x41\\u00e4\\U0001F600\\101\\n\\'\\\"\\\\\\?' == \"A\xc3\xa4\xf0\x9f\x98\x80"
@@ -263,6 +264,9 @@ static void test_refused(void **state)
 	    {"'a'.matches('(')", "at byte 5: the pattern is no POSIX extended expression: "},
 	    {"'a'.matches(r'\\d')", "at byte 5: the pattern has \\d, which POSIX"},
 	    {"'a'.matches(r'(a)\\1')", "at byte 5: the pattern has \\1, which POSIX"},
+	    {"'a'.matches('a++')", "at byte 5: the pattern repeats a repetition at \"+\""},
+	    {"'a'.matches('a{2}*')", "at byte 5: the pattern repeats a repetition at \"*\""},
+	    {"'a'.matches('((((((((((a+)+)+)+)+)+)+)+)+)+)+')", "at byte 5: the pattern repeats more than 1000 times"},
 	    {"'a'.matches('(a{100}){100}')", "at byte 5: the pattern repeats more than 1000 times"},
 	    {"'a'.matches('a{99999999999999999999}')", "at byte 5: the pattern repeats more than 1000 times"},
 	};
