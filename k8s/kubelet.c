@@ -46,7 +46,7 @@ static void call_reply(struct grpc_call *call, struct buf *reply)
 
 static void call_refuse(struct grpc_call *call, const struct error *e)
 {
-	grpc_call_fail(call, GRPC_INVALID_ARGUMENT, e->text);
+	grpc_call_fail(call, e->code == -E2BIG || e->code == -ENOMEM ? GRPC_RESOURCE_EXHAUSTED : GRPC_INVALID_ARGUMENT, e->text);
 }
 
 static void request_take(struct kubelet *k, struct grpc_call *call, const uint8_t *message, size_t len, bool unprepare, bool with_share_id)
