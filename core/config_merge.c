@@ -95,9 +95,9 @@ static int list_join(void **base, size_t *n_base, const void *over, size_t n_ove
 	char *joined = n ? calloc(n, size) : NULL;
 	if (n && !joined)
 		return -ENOMEM;
-	if (*n_base)
+	if (joined && *n_base)
 		memcpy(joined, *base, *n_base * size);
-	if (n_over)
+	if (joined && n_over)
 		memcpy(joined + *n_base * size, over, n_over * size);
 	for (size_t i = 0; i < n; i++) {
 		bool replaced = false;

@@ -168,7 +168,7 @@ static int routes_add(struct network_config *pod, const struct host_state *host)
 
 	/* On-link routes first: a gateway may be reachable only through one of them. */
 	for (int with_gateway = 0; with_gateway < 2; with_gateway++)
-		for (size_t i = 0; i < host->n_routes; i++) {
+		for (size_t i = 0; host->routes && i < host->n_routes; i++) {
 			const struct route *r = &host->routes[i];
 			if ((r->gateway.family != IP_NONE) != with_gateway || route_present(pod, n_configured, r) ||
 			    (r->source.family != IP_NONE && !source_present(pod, &r->source)) ||
@@ -183,7 +183,7 @@ static int routes_add(struct network_config *pod, const struct host_state *host)
  * the label belongs to the host's name. */
 static int addresses_add(struct network_config *pod, const struct host_state *host)
 {
-	if (pod->n_addresses || pod->dhcp == 1 || !host->n_addresses)
+	if (pod->n_addresses || pod->dhcp == 1 || !host->addresses)
 		return 0;
 	struct address *addresses = calloc(host->n_addresses, sizeof(*addresses));
 	if (!addresses)

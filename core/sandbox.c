@@ -167,6 +167,7 @@ static const struct sandbox *sandbox_listed(const struct event *e, const char *i
  * now. A prepared claim without a pod in the list is kept: its sandbox may be about to be made (protocols §7.9, prune race). */
 static void sandbox_synchronize(struct core *c, const struct event *e)
 {
+	const struct sandbox *list = e->synchronize.sandboxes;
 	for (size_t i = 0; i < c->n_claims; i++) {
 		struct claim *claim = c->claims[i];
 		if (claim->phase != CLAIM_READY || claim->unprepare)
@@ -175,8 +176,8 @@ static void sandbox_synchronize(struct core *c, const struct event *e)
 			continue;
 		if (claim->record.wants_pod)
 			claim_set_wish(c, claim, false, NULL);
-		for (size_t k = 0; k < e->synchronize.n; k++) {
-			const struct sandbox *s = &e->synchronize.sandboxes[k];
+		for (size_t k = 0; list && k < e->synchronize.n; k++) {
+			const struct sandbox *s = &list[k];
 			if (str_equal(s->pod.uid, claim->record.pod.uid) && *s->netns && claim_has_movable(claim)) {
 				claim_set_wish(c, claim, true, s);
 				pin_request(c, s, 0);

@@ -140,9 +140,10 @@ static void share(uint64_t seed, uint64_t schedules, unsigned job, unsigned jobs
 		struct sim *s = run(choices, n, false);
 		t->schedules++;
 		if (*s->broken) {
+			unsigned long long failed = seed + i;
 			if (!t->failed++)
-				t->first_failed = seed + i;
-			printf("seed %llu: %s\n", (unsigned long long)(seed + i), s->broken);
+				t->first_failed = failed;
+			printf("seed %llu: %s\n", failed, s->broken);
 		}
 		t->events += s->events;
 		t->attaches += s->attaches;

@@ -148,7 +148,8 @@ static void peer_send(struct peer *p, const void *data, size_t len)
 {
 	uv_write_t *w = malloc(sizeof(*w) + len);
 	assert_non_null(w);
-	memcpy(w + 1, data, len);
+	if (len)
+		memcpy(w + 1, data, len);
 	uv_buf_t b = uv_buf_init((char *)(w + 1), (unsigned)len);
 	assert_int_equal(uv_write(w, (uv_stream_t *)&p->pipe, &b, 1, written), 0);
 }
