@@ -238,7 +238,9 @@ static void attachment_gone(struct core *c, struct attachment *a)
 	a->where[0] = 0;
 	a->restore = false;
 	if (a->claim->record.wants_pod && !a->error[0]) {
-		str_cut(a->error, sizeof(a->error), "the device does not exist any more");
+		str_cut(a->error, sizeof(a->error),
+		        a->device->present ? "the device that was prepared does not exist any more, another one bears its name"
+		                           : "the device does not exist any more");
 		a->claim->status_dirty = true;
 	}
 }
@@ -248,10 +250,6 @@ static void attachment_reconcile(struct core *c, struct attachment *a)
 	const struct claim *claim = a->claim;
 	if (a->record->admin_access || a->op || !due(c, a->retry_at) || !c->inventory_known)
 		return;
-	if (a->place == PLACE_GONE && a->device->present) {
-		a->place = PLACE_UNKNOWN; /* the monitor says otherwise */
-		a->restore = *claim->record.sandbox.id != 0;
-	}
 	if (a->place == PLACE_UNKNOWN) {
 		enum reach r = *a->where ? reach(c, a, a->where) : REACH_NONE;
 		if (r != REACH_NOT_YET)
@@ -347,11 +345,11 @@ void move_done(struct core *c, struct attachment *a, const struct event *e)
 		attached(c, a, e);
 	} else if (a->op_type == EFFECT_DETACH) {
 		released(c, a, e);
-	} else if (a->op_type == EFFECT_PROBE && a->place == PLACE_GONE && a->device->present) {
-		a->retry_at = retry_after(c, ++a->failures); /* the monitor is about to agree, or the next look will */
 	} else if (a->op_type == EFFECT_PROBE) {
 		a->error[0] = 0;
 		a->failures = 0;
+		if (a->place == PLACE_GONE && a->stirred && a->device->present)
+			a->place = PLACE_UNKNOWN; /* it came back while we looked */
 		if (a->place == PLACE_POD && e->done.pod)
 			a->record->pod = *e->done.pod;
 	}

@@ -82,6 +82,27 @@ def test_pod_that_starts_while_the_driver_is_away_fails_closed():
     cluster.check_home("nic0", before)
 
 
+def test_sandbox_made_again_while_the_driver_is_away_fails_closed():
+    """The CDI spec of the old sandbox must not let the containers of the new one in."""
+    cluster, _ = nic_and_claim("again")
+    pod = cluster.kubelet.run_pod(cluster.pod_manifest("again", "again"))
+    cluster.kill_dranetd()
+    refused(PodFailed, lambda: cluster.kubelet.recreate_sandbox(pod, deadline=1), "Failed: Error:")
+    same(pod.containers, {}, "a container of the new sandbox runs without its NIC")
+    # The old namespace died with nobody holding it, and the veth with it. What is plugged in now
+    # bears the name and is another device: not this pod's, and not to be touched.
+    cluster.net.nics.pop("nic0", None)
+    cluster.net.add_nic("nic0", fabric=["192.0.2.1/24"], addresses=["192.0.2.99/24"], mtu=1480)
+    before = cluster.net.host_dump("nic0")
+    cluster.restart_dranetd()
+    cluster.wait_published("nic0")
+    refused(PodFailed, lambda: cluster.kubelet.run_pod(pod, deadline=1),
+            "device nic0 is not in the pod: the device that was prepared does not exist any more")
+    same(pod.containers, {}, "a container runs without its NIC")
+    cluster.kubelet.stop_pod(pod)
+    cluster.check_home("nic0", before)
+
+
 def test_terminated_leaves_attached_devices_and_removes_sockets():
     cluster, before = nic_and_claim("term")
     pod = cluster.kubelet.run_pod(cluster.pod_manifest("term", "term"))

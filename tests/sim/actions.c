@@ -267,6 +267,8 @@ static void pod_new(struct sim *s, int pod)
 		(void)snprintf(c->ref.uid, sizeof(c->ref.uid), "claim%d.%u.%d", pod, incarnation, k);
 		STR_COPY(c->ref.namespace_, "default");
 		STR_COPY(c->ref.name, c->ref.uid);
+		for (size_t i = 0; i < c->n; i++)
+			c->generations[i] = s->devices[c->devices[i]].generation;
 		c->bad_config = sim_choose(s, 12) == 11;
 		c->used = c->exists = true;
 	}
@@ -449,11 +451,16 @@ static void device_changes(struct sim *s, int i)
 			*d = (struct wdevice){.exists = true,
 			                      .replugged = d->replugged,
 			                      .physical = d->physical,
-			                      .ifindex = d->ifindex,
+			                      /* the same one, or another of the same name */
+			                      .ifindex = d->ifindex + (sim_choose(s, 3) == 2 ? 100 : 0),
+			                      .generation = d->generation + 1,
 			                      .place = ON_HOST,
 			                      .named = true,
 			                      .home = d->home,
 			                      .mtu = d->home};
+			if (s->devices[5].lower != s->devices[4].ifindex)
+				s->devices[5].told = false;
+			s->devices[5].lower = s->devices[4].ifindex;
 		}
 		sim_say(s, "kernel: nic%d %s", i, d->exists ? "appears" : "vanishes");
 		break;

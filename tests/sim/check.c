@@ -96,7 +96,8 @@ void check_rest(struct sim *s)
 		for (int k = 0; k < CLAIMS_PER_POD; k++) {
 			const struct wclaim *c = &p->claims[k];
 			for (size_t i = 0; c->used && i < c->n; i++)
-				hurt |= !s->devices[c->devices[i]].exists || device_is_uplink(s, c->devices[i]);
+				hurt |= !s->devices[c->devices[i]].exists || device_is_uplink(s, c->devices[i]) ||
+				        s->devices[c->devices[i]].generation != c->generations[i];
 			if (c->used && c->exists && p->phase == POD_RUNNING)
 				check_status(s, c, p->sandbox);
 		}

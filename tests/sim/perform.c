@@ -73,7 +73,8 @@ static int held_sandbox(const struct sim *s, const char *id)
 static void found(const struct sim *s, struct pending *p, const struct wdevice *d, int sandbox)
 {
 	(void)s;
-	p->place = !d->exists                            ? PLACE_GONE
+	bool another = d->ifindex != p->effect.move.plan->facts.ifindex; /* of the same name */
+	p->place = !d->exists || another                 ? PLACE_GONE
 	           : d->place == ON_HOST                 ? PLACE_HOST
 	           : sandbox >= 0 && d->place == sandbox ? PLACE_POD
 	                                                 : PLACE_GONE;

@@ -23,6 +23,7 @@ struct wdevice {
 	bool exists;
 	bool physical; /* comes home when its namespace dies; others are destroyed */
 	int32_t ifindex;
+	unsigned generation; /* counts how often it was plugged in */
 	int32_t lower, master;
 	bool default_route;
 	int place;      /* sandbox number, ON_HOST or NOWHERE */
@@ -53,6 +54,7 @@ struct wclaim {
 	struct claim_ref ref;
 	size_t n;
 	int devices[DEVICES_PER_CLAIM];
+	unsigned generations[DEVICES_PER_CLAIM]; /* of the devices, when the scheduler chose them */
 	bool bad_config;
 	bool exists;      /* at the API server */
 	bool prepared;    /* the kubelet holds a success */
