@@ -81,6 +81,7 @@ struct claim {
 	struct retry token_retry;
 	/* status.devices */
 	bool status_dirty, status_told, status_gone;
+	uint64_t status_digest; /* of what was told last, 0 = nothing, or not known to have arrived */
 	uint64_t status_op;
 	struct retry status_retry;
 };

@@ -275,6 +275,7 @@ void prepare_stored(struct core *c, struct claim *claim, int result, const char 
 	claim->stored = claim->storing;
 	claim->phase = CLAIM_READY;
 	claim->status_gone = false;
+	claim->status_digest = 0;
 	for (size_t i = 0; i < claim->record.n; i++) {
 		struct attachment *a = &claim->attachments[i];
 		if (!a->device)
