@@ -165,6 +165,12 @@ bool core_knows_pod(const struct core *c, const char *pod_uid)
 	return false;
 }
 
+bool core_owns_claim(const struct core *c, const char *pod_uid, const char *claim_uid)
+{
+	const struct claim *claim = claim_find(c, claim_uid);
+	return claim && claim->phase == CLAIM_READY && str_equal(claim->record.pod.uid, pod_uid);
+}
+
 void core_devices(const struct core *c, void (*see)(const struct core_device_view *d, void *user), void *user)
 {
 	for (size_t i = 0; i < c->n_devices; i++) {

@@ -246,6 +246,8 @@ int core_step(struct core *c, struct event *e, struct effects *fx);
 uint64_t core_deadline(const struct core *c);
 /* Whether a pod has a claim here. The NRI adapter asks before it builds an event: a pod without one is answered at once. */
 bool core_knows_pod(const struct core *c, const char *pod_uid);
+/* Whether a claim is prepared for this pod. */
+bool core_owns_claim(const struct core *c, const char *pod_uid, const char *claim_uid);
 
 /* What is to be published: at most 64 devices a slice, a device stays in its slice while it exists, so that one change rewrites one slice.
  */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -168,22 +169,28 @@ void cdi_close(struct cdi *c)
 
 /* Every text in it is one of ours or was checked to be a plain token, so nothing needs an escape. 0.5.0 is the oldest version that allows
  * host paths and names that start with a digit, and every runtime with CDI on takes it. */
+static void spec_begin(const struct cdi *c, const char *claim_uid, struct buf *ret)
+{
+	buf_printf(
+	    ret,
+	    "{\"cdiVersion\":\"0.5.0\",\"kind\":\"%s/claim\",\"devices\":[{\"name\":\"%s\",\"containerEdits\":{\"env\":[\"DRANET_CLAIM_",
+	    c->driver, claim_uid);
+	for (const char *at = claim_uid; *at; at++) /* shells know only such names of variables */
+		buf_add(ret, isalnum((unsigned char)*at) ? at : "_", 1);
+	buf_printf(ret, "=%s/%s\"]", c->driver, claim_uid);
+}
+
 void cdi_spec_text(const struct cdi *c, const char *claim_uid, enum token token, const char *sandbox_gate_path, struct buf *ret)
 {
-	buf_printf(ret,
-	           "{\"cdiVersion\":\"0.5.0\",\"kind\":\"%s/claim\",\"devices\":[{\"name\":\"%s\",\"containerEdits\":{\"deviceNodes\":[",
-	           c->driver, claim_uid);
-	if (token == TOKEN_FINAL && !sandbox_gate_path) {
-		buf_puts(ret, "{\"path\":\"/dev/null\"}]}}]}\n");
-		return;
-	}
-	if (token == TOKEN_FINAL)
-		buf_printf(ret, "{\"path\":\"/dev/null\",\"hostPath\":\"%s\",\"permissions\":\"r\"},", sandbox_gate_path);
-	else
-		buf_printf(ret, "{\"path\":\"/dev/null\",\"hostPath\":\"/proc/%d/fd/%d/%s/gate\",\"permissions\":\"r\"},", (int)getpid(),
-		           c->gate_fd, c->gate_name);
+	spec_begin(c, claim_uid, ret);
+	if (token == TOKEN_PENDING)
+		buf_printf(ret, ",\"deviceNodes\":[{\"path\":\"/dev/null\",\"hostPath\":\"/proc/%d/fd/%d/%s/gate\",\"permissions\":\"r\"},",
+		           (int)getpid(), c->gate_fd, c->gate_name);
+	else if (sandbox_gate_path)
+		buf_printf(ret, ",\"deviceNodes\":[{\"path\":\"/dev/null\",\"hostPath\":\"%s\",\"permissions\":\"r\"},", sandbox_gate_path);
 	/* Replaces the entry before it. Owner and mode are said, or the library gives the node to the container's user. */
-	buf_puts(ret, "{\"path\":\"/dev/null\",\"type\":\"c\",\"major\":1,\"minor\":3,\"fileMode\":438,\"uid\":0,\"gid\":0}]");
+	if (token == TOKEN_PENDING || sandbox_gate_path)
+		buf_puts(ret, "{\"path\":\"/dev/null\",\"type\":\"c\",\"major\":1,\"minor\":3,\"fileMode\":438,\"uid\":0,\"gid\":0}]");
 	if (token == TOKEN_PENDING)
 		buf_printf(ret,
 		           ",\"mounts\":[{\"hostPath\":\"%s/attached/%s\",\"containerPath\":\"/dev/dranet/%s\","

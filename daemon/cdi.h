@@ -11,9 +11,11 @@
  * has at /dev/null. The last component must be a node: a symlink is refused (lstat).
  *            - the mount's source is a marker file that exists only while the devices are in the pod: when we die while the runtime
  *              waits for our answer it goes on without us (fail-open), and runc then finds nothing to mount.
- *   FINAL    the marker, and a spec that adds only the /dev/null every container has (an edit is required, this one is invisible), with the
- * first lock on the life of the pod's sandbox instead of ours (daemon/cdi_sandbox.h); without a lock where the sandbox's process is out of
- * sight.
+ *   FINAL    the marker, and a spec with the first lock on the life of the pod's sandbox instead of ours (daemon/cdi_sandbox.h); without a
+ * lock where the sandbox's process is out of sight.
+ *
+ * Every spec also sets an environment variable that names the claim. By it the CreateContainer hook sees which claims a container lists,
+ * and refuses one whose claim is another pod's (k8s/nri_messages.h).
  *
  * Measured with containerd 2.1.9 (tests/node). The state directory must be the same path for us and for the runtime. */
 #pragma once

@@ -117,6 +117,12 @@ static bool on_knows_pod(const char *pod_uid, void *user)
 	return core_knows_pod(g->core, pod_uid);
 }
 
+static bool on_owns_claim(const char *pod_uid, const char *claim_uid, void *user)
+{
+	const struct engine *g = user;
+	return core_owns_claim(g->core, pod_uid, claim_uid);
+}
+
 static void on_runtime_note(int result, const char *text, void *user)
 {
 	struct engine *g = user;
@@ -133,6 +139,7 @@ static void start_runtime(struct engine *g)
 	    .index = "00",
 	    .event = on_runtime_event,
 	    .knows_pod = on_knows_pod,
+	    .owns_claim = on_owns_claim,
 	    .note = on_runtime_note,
 	    .user = g,
 	};

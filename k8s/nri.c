@@ -161,7 +161,7 @@ static void hook_take(struct nri *n, struct ttrpc_call *call, enum event_type ty
 
 static struct nri_pods pods_of(const struct nri *n)
 {
-	return (struct nri_pods){.know = n->options.knows_pod, .user = n->options.user};
+	return (struct nri_pods){.know = n->options.knows_pod, .owns = n->options.owns_claim, .driver = n->name, .user = n->options.user};
 }
 
 struct request {

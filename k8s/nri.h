@@ -19,6 +19,8 @@ struct nri_options {
 	/* RUNTIME_UP/DOWN, the four hooks and SYNCHRONIZE; contents are valid during the call. */
 	void (*event)(struct event *e, void *user);
 	bool (*knows_pod)(const char *pod_uid, void *user);
+	/* Whether a claim is prepared for this pod; NULL = do not ask. */
+	bool (*owns_claim)(const char *pod_uid, const char *claim_uid, void *user);
 	/* Told for the journal: connection trouble (first of a series, and recovery), the runtime's name and version, its timeouts. */
 	void (*note)(int result, const char *text, void *user);
 	void *user;

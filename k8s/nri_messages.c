@@ -80,6 +80,34 @@ static int decode_known(const Nri__PodSandbox *pod, const struct nri_pods *pods,
 	return 1;
 }
 
+/* "DRANET_CLAIM_<anything>=<driver>/<claim uid>" of our own driver */
+static bool claim_mark(const ProtobufCBinaryData *env, const char *driver, char ret[UID_SIZE])
+{
+	static const char prefix[] = "DRANET_CLAIM_";
+	const char *text = (const char *)env->data, *value;
+	size_t driver_len = strlen(driver);
+	if (env->len < sizeof(prefix) - 1 || memcmp(text, prefix, sizeof(prefix) - 1) != 0 || !(value = memchr(text, '=', env->len)))
+		return false;
+	size_t left = env->len - (size_t)(++value - text);
+	if (left <= driver_len + 1 || left - driver_len - 1 >= UID_SIZE || memcmp(value, driver, driver_len) != 0 ||
+	    value[driver_len] != '/')
+		return false;
+	memcpy(ret, value + driver_len + 1, left - driver_len - 1);
+	ret[left - driver_len - 1] = '\0';
+	return true;
+}
+
+static int check_marks(const Nri__PodRequest *m, const struct nri_pods *pods, struct error *e)
+{
+	char pod[UID_SIZE], claim[UID_SIZE];
+	if (!m->container || !pods->owns || decode_uid(m->pod, "pod", pod, e) < 0)
+		return 0; /* a bad uid is told by who looks at the pod */
+	for (size_t i = 0; i < m->container->n_env; i++)
+		if (claim_mark(&m->container->env[i], pods->driver, claim) && !pods->owns(pod, claim, pods->user))
+			return error_set(e, -EPERM, "claim %.63s is not prepared for this pod: a claim serves one pod only", claim);
+	return 0;
+}
+
 int nri_decode_hook(const uint8_t *data, size_t len, const struct nri_pods *pods, struct sandbox *ret, struct error *e)
 {
 	_cleanup_pb_arena_ struct pb_arena arena = {.limit = UNPACK_LIMIT};
@@ -88,7 +116,11 @@ int nri_decode_hook(const uint8_t *data, size_t len, const struct nri_pods *pods
 	if (r < 0)
 		return r;
 	const Nri__PodRequest *m = message;
-	return decode_known(m->pod, pods, ret, e);
+	r = decode_known(m->pod, pods, ret, e);
+	if (r < 0)
+		return r;
+	int marks = check_marks(m, pods, e);
+	return marks < 0 ? marks : r;
 }
 
 int nri_decode_state_change(const uint8_t *data, size_t len, const struct nri_pods *pods, enum event_type *type, struct sandbox *ret,

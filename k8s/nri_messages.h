@@ -12,6 +12,9 @@
 /* Whether a pod has a claim here. Of a pod that has none nothing but its uid is looked at: it is not ours to refuse. */
 struct nri_pods {
 	bool (*know)(const char *pod_uid, void *user);
+	/* Whether a claim is prepared here for this pod. */
+	bool (*owns)(const char *pod_uid, const char *claim_uid, void *user);
+	const char *driver;
 	void *user;
 };
 
@@ -22,7 +25,10 @@ struct nri_configuration {
 int nri_decode_configure(const uint8_t *data, size_t len, struct nri_configuration *ret, struct error *e);
 
 /* RunPodSandbox, StopPodSandbox, RemovePodSandbox and CreateContainer. 1: *ret is the sandbox of a pod we know; 0: the pod has no claim;
- * -EINVAL, -EBADMSG, -E2BIG. A pod without a uid was not made by a kubelet, so it has no claim. */
+ * -EINVAL, -EBADMSG, -E2BIG. A pod without a uid was not made by a kubelet, so it has no claim.
+ * -EPERM: the container carries the mark that the CDI spec of a claim puts on it (daemon/cdi.h), and the claim is another pod's. The
+ * kubelet does not prepare a claim a second time for a second pod, so that pod's container comes with a CDI id that resolves and would run
+ * without the device. */
 int nri_decode_hook(const uint8_t *data, size_t len, const struct nri_pods *pods, struct sandbox *ret, struct error *e);
 /* StateChange of runtimes before 0.12: the same for the first three events; 0 for any other event. */
 int nri_decode_state_change(const uint8_t *data, size_t len, const struct nri_pods *pods, enum event_type *type, struct sandbox *ret,

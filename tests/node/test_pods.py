@@ -8,7 +8,8 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from cluster import DRIVER  # noqa: E402
-from cluster_cases import Lane, expect, same  # noqa: E402
+from cluster_cases import Lane, expect, refused, same  # noqa: E402
+from kubelet import PodFailed  # noqa: E402
 
 LANE = Lane(seed=2)
 PODS = int(os.environ.get("PODS", "50"))
@@ -129,6 +130,24 @@ def test_sandbox_made_again_without_prepare():
     cluster.kubelet.stop_pod(pod)
     cluster.check_home("nic0", before["nic0"])
     cluster.delete("resourceclaims", "resurrected")
+    gone("nic0")
+
+
+def test_second_pod_of_a_claim_is_refused():
+    """The kubelet prepares a shared claim once; only the hook can keep the second pod out."""
+    cluster = LANE.cluster
+    before = nics("nic0")["nic0"]
+    cluster.claim_for("shared", "nic0", {"interface": {"name": "net1"}})
+    first = cluster.kubelet.run_pod(cluster.pod_manifest("first", "shared"))
+    cluster.check_in_pod(first, "net1")
+    second = cluster.kubelet.create_pod(cluster.pod_manifest("second", "shared"))
+    refused(PodFailed, lambda: cluster.kubelet.run_pod(second, deadline=1), "a claim serves one pod only")
+    same(second.containers, {}, "a container of the second pod runs without the NIC")
+    cluster.kubelet.stop_pod(second)
+    cluster.check_in_pod(first, "net1")
+    cluster.kubelet.stop_pod(first)
+    cluster.check_home("nic0", before)
+    cluster.delete("resourceclaims", "shared")
     gone("nic0")
 
 

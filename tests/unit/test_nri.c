@@ -622,6 +622,49 @@ static void hooks_become_events(void **state)
 	}
 }
 
+/* Field 2 of CreateContainerRequest with one variable in its environment (field 8). */
+static void add_environment(struct buf *m, const char *variable)
+{
+	_cleanup_buf_ struct buf container = {0};
+	add_bytes(&container, 8, "PATH=/bin", 9);
+	add_bytes(&container, 8, variable, strlen(variable));
+	add_bytes(m, 2, container.data, container.len);
+}
+
+static bool owns(const char *pod_uid, const char *claim_uid, void *user)
+{
+	(void)user;
+	return strcmp(pod_uid, "known-1") == 0 && strcmp(claim_uid, "claim-1") == 0;
+}
+
+static void containers_with_another_pods_claim_are_refused(void **state)
+{
+	static const struct {
+		const char *pod, *variable;
+		int result;
+	} rows[] = {
+	    {"known-1", "DRANET_CLAIM_claim_1=dra.net/claim-1", 1},
+	    {"known-2", "DRANET_CLAIM_claim_1=dra.net/claim-1", -EPERM},
+	    {"stranger", "DRANET_CLAIM_claim_1=dra.net/claim-1", -EPERM},
+	    {"stranger", "DRANET_CLAIM_claim_1=dra2.net/claim-1", 0}, /* another driver's */
+	    {"stranger", "DRANET_CLAIM_claim_1=dra.net/", 0},
+	    {"stranger", "DRANET_CLAIM_claim_1", 0},
+	    {"stranger", "HOME=dra.net/claim-1", 0},
+	};
+	(void)state;
+	const struct nri_pods owning = {.know = know, .owns = owns, .driver = "dra.net"};
+	for (size_t i = 0; i < ELEMENTS(rows); i++) {
+		_cleanup_buf_ struct buf m = {0};
+		struct pod pod = good;
+		struct sandbox s;
+		struct error e = {0};
+		pod.uid = rows[i].pod;
+		add_pod(&m, 1, &pod);
+		add_environment(&m, rows[i].variable);
+		assert_int_equal(nri_decode_hook(m.data, m.len, &owning, &s, &e), rows[i].result);
+	}
+}
+
 static void state_changes_become_events(void **state)
 {
 	static const struct {
@@ -797,6 +840,7 @@ int main(void)
 	    cmocka_unit_test(synchronize_keeps_what_can_be_a_claims),
 	    cmocka_unit_test(synchronize_is_bounded),
 	    cmocka_unit_test(configuration_is_decoded),
+	    cmocka_unit_test(containers_with_another_pods_claim_are_refused),
 	    SOCKETS(handshake),
 	    SOCKETS(hooks_become_events),
 	    SOCKETS(state_changes_become_events),
