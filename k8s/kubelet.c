@@ -130,7 +130,7 @@ static void watch_health(struct grpc_call *call, const uint8_t *message, size_t 
 
 void kubelet_health_changed(struct kubelet *k)
 {
-	kubelet_health_send(k->health);
+	kubelet_health_look(k->health);
 }
 
 static const struct grpc_method dra_methods[] = {

@@ -13,5 +13,5 @@ struct kubelet_options;
 /* `options` is kept by reference: node, health and user are used. */
 int kubelet_health_new(uv_loop_t *loop, const struct kubelet_options *options, struct kubelet_health **ret);
 void kubelet_health_open(struct kubelet_health *h, struct grpc_call *call); /* takes the call over */
-void kubelet_health_send(struct kubelet_health *h);                         /* the list to all streams */
+void kubelet_health_look(struct kubelet_health *h);                         /* the list to all streams, if it changed */
 void kubelet_health_close(struct kubelet_health *h);                        /* ends all streams; memory is freed from the loop */

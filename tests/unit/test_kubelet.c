@@ -652,6 +652,7 @@ static void health_with(struct fixture *f, const char *path)
 	call_start(&f->dra, &call, path, NULL, NULL);
 	WAIT_FOR(f, call.body.len);
 	health_is(&call, f->devices, 2);
+	kubelet_health_changed(f->kubelet); /* not the list: the next message is of the next change */
 	f->devices[1] = NULL;
 	kubelet_health_changed(f->kubelet);
 	WAIT_FOR(f, call.body.len);
