@@ -50,9 +50,9 @@ static void on_signal(uv_signal_t *signal, int number)
 	engine_stop(p->engine);
 }
 
-/* libcurl brings librtmp and libldap, and they bring GnuTLS, which sets itself up when it is loaded: a megabyte of text read in, its own and
- * nettle's, to test and seed what no request of ours uses, for our TLS is OpenSSL's. A program that defines this function has it left out
- * (GNUTLS_SKIP_GLOBAL_INIT of <gnutls/gnutls.h>). */
+/* libcurl brings librtmp and libldap, and they bring GnuTLS, which sets itself up when it is loaded: a megabyte of text read in, its own
+ * and nettle's, to test and seed what no request of ours uses, for our TLS is OpenSSL's. A program that defines this function has it left
+ * out (GNUTLS_SKIP_GLOBAL_INIT of <gnutls/gnutls.h>). */
 __attribute__((visibility("default"), used)) int _gnutls_global_init_skip(void);
 
 int _gnutls_global_init_skip(void)
