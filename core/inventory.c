@@ -88,7 +88,7 @@ static void device_unsettle(struct device *d)
 	}
 	if (d->present && a->place != PLACE_HOST) {
 		a->place = PLACE_UNKNOWN;
-		a->restore = *a->claim->record.sandbox.id != 0; /* it has been away */
+		a->restore = a->touched;
 	} else if (!d->present && a->place == PLACE_HOST) {
 		a->place = PLACE_UNKNOWN;
 	}

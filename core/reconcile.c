@@ -201,6 +201,7 @@ static void move_start(struct core *c, struct attachment *a, enum effect_type ty
 	a->op_type = type;
 	a->stirred = false;
 	a->retry_at = NEVER;
+	a->touched |= type != EFFECT_PROBE;
 }
 
 static void move_fail(struct core *c, struct attachment *a, const char *text)
@@ -384,10 +385,10 @@ void move_done(struct core *c, struct attachment *a, const struct event *e)
 	} else if (a->op_type == EFFECT_PROBE) {
 		a->error[0] = 0;
 		a->failures = 0;
-		if (a->place == PLACE_GONE && a->stirred && a->device->present)
-			a->place = PLACE_UNKNOWN; /* it came back while we looked */
 		if (a->place == PLACE_POD && e->done.pod)
 			a->record->pod = *e->done.pod;
+		if (a->place != PLACE_HOST && a->stirred && a->device->present)
+			a->place = PLACE_UNKNOWN; /* it came to the host while we looked */
 	}
 }
 

@@ -25,7 +25,7 @@ static void recover_attachment(struct core *c, struct claim *claim, struct attac
 	/* The record named the sandbox before the device went there: from then on it may be there, or half way. */
 	if (*claim->record.sandbox.id) {
 		STR_COPY(a->where, claim->record.sandbox.id);
-		a->restore = true;
+		a->touched = a->restore = true;
 	}
 	effect_transition(c, a, d, r->state, r->state, "recovered", 0, 0, NULL);
 }
