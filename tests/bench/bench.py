@@ -146,9 +146,7 @@ class Bench:
         return name
 
     def nic_pod(self, claim, nics, synchronous):
-        before = self.metrics()
-        self.settle()  # answering that is not part of the cycle, nor is the end of the connection it came on
-        cpu = self.cpu_ms()
+        before, cpu = self.metrics(), self.cpu_ms()
         logged = len(self.cluster.dranetd_log())
         pod = self.pod(claim)
         links = self.cluster.pod_links(pod)
