@@ -125,11 +125,14 @@ int core_step(struct core *c, struct event *e, struct effects *fx)
 	step_dispatch(c, e);
 	if (e->type == EVENT_DONE && e->done.host)
 		host_state_free(e->done.host);
-	inventory_refresh(c); /* before: what became an uplink just now must not be moved */
-	for (size_t i = 0; i < c->n_claims; i++)
-		claim_reconcile(c, c->claims[i]);
-	inventory_refresh(c);
-	waiters_check(c);
+	do {
+		c->again = false;
+		inventory_refresh(c); /* before: what became an uplink just now must not be moved */
+		for (size_t i = 0; i < c->n_claims; i++)
+			claim_reconcile(c, c->claims[i]);
+		inventory_refresh(c);
+		waiters_check(c);
+	} while (c->again);
 	pins_drop_unused(c);
 	c->fx = NULL;
 	return 0;

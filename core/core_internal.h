@@ -114,6 +114,7 @@ struct waiter {
 	size_t n;
 	char pod_uid[UID_SIZE];
 	char sandbox[SANDBOX_ID_SIZE];
+	bool run; /* RunPodSandbox: an error ends the sandbox */
 };
 
 struct core {
@@ -140,6 +141,7 @@ struct core {
 	size_t n_waiters;
 
 	bool runtime_up, can_gate;
+	bool again; /* an answer changed a wish: look at the claims once more */
 };
 
 /* memory: abort when there is none */
@@ -194,6 +196,7 @@ void unprepare_request(struct core *c, const struct event *e);
 
 /* sandbox.c */
 void sandbox_event(struct core *c, const struct event *e);
+void sandbox_refused(struct core *c, const char *id);
 struct pin *pin_find(const struct core *c, const char *id);
 void pin_request(struct core *c, const struct sandbox *s, uint64_t expected_inode);
 bool pin_done(struct core *c, const struct event *e);

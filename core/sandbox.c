@@ -130,17 +130,31 @@ static int sandbox_adopt(struct core *c, const struct sandbox *s, struct error *
 	return 0;
 }
 
+/* RunPodSandbox was answered with an error: the runtime takes the sandbox down, and not every version tells us so by a hook. Nothing may go
+ * in any more. */
+void sandbox_refused(struct core *c, const char *id)
+{
+	c->again = true;
+	for (size_t i = 0; i < c->n_claims; i++)
+		if (c->claims[i]->phase == CLAIM_READY && str_equal(c->claims[i]->record.sandbox.id, id))
+			claim_set_wish(c, c->claims[i], false, NULL);
+}
+
 static void sandbox_run(struct core *c, const struct event *e, enum waiter_kind kind)
 {
 	const struct sandbox *s = e->hook.sandbox;
 	struct error error = {0};
+	bool run = kind == WAIT_RUN;
 	if (sandbox_adopt(c, s, &error) < 0) {
+		if (run)
+			sandbox_refused(c, s->id);
 		hook_reply(c, e->hook.call, error.text);
 		return;
 	}
 	if (kind == WAIT_RUN && !overlapped(c))
 		kind = WAIT_CREATE; /* answer when the devices are there */
 	struct waiter *w = waiter_add(c, kind, e->hook.call, e->hook.deadline);
+	w->run = run;
 	STR_COPY(w->pod_uid, s->pod.uid);
 	STR_COPY(w->sandbox, s->id);
 }

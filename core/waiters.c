@@ -221,6 +221,8 @@ static bool hook_answered(struct core *c, const struct waiter *w, bool late)
 	if (all == 0 && w->kind != WAIT_STOP)
 		(void)snprintf(error, sizeof(error), "the pod's devices are still on their way into it: try again");
 	hook_reply(c, w->call, *error ? error : NULL);
+	if (*error && w->run)
+		sandbox_refused(c, w->sandbox);
 	return true;
 }
 
