@@ -145,14 +145,13 @@ static int start_core(struct engine *g, struct error *e)
 	return r < 0 ? error_set(e, r, "the state machine cannot be made: %s", strerror(-r)) : 0;
 }
 
-static int start_parts(struct engine *g, struct error *e)
+/* What may be done beside another instance that is at work: it changes nothing, and shows now what would fail later. */
+static int start_inner(struct engine *g, struct error *e)
 {
 	const struct options *o = g->options;
 	int r = start_core(g, e);
 	if (r == 0)
 		r = store_open(o->state_dir, &g->store, e);
-	if (r == 0)
-		r = cdi_open(o->cdi_dir, o->state_dir, o->driver_name, &g->cdi, e);
 	if (r == 0)
 		r = mover_new("/sys", &g->mover, e);
 	if (r == 0)
@@ -161,13 +160,85 @@ static int start_parts(struct engine *g, struct error *e)
 		r = worker_new(g->loop, "dranetd-disk", &g->disk_worker, e);
 	if (r == 0)
 		r = notify_new(g->loop, &g->notify, e);
+	return r == 0 ? engine_start_api(g, e) : r;
+}
+
+static int start_outer(struct engine *g, struct error *e)
+{
+	const struct options *o = g->options;
+	int r = cdi_open(o->cdi_dir, o->state_dir, o->driver_name, &g->cdi, e);
 	if (r == 0)
 		r = engine_start_pages(g, e);
 	if (r == 0)
-		r = engine_start_api(g, e);
-	if (r == 0)
 		r = recover(g, e);
 	return r < 0 ? r : engine_start_monitor(g, e);
+}
+
+/* ---- standing by ----------------------------------------------------------------------------------------------------------------- */
+
+struct standby_job {
+	struct worker_job job;
+	struct engine *engine;
+	int result;
+	struct error error;
+};
+
+static void standby_work(struct worker_job *job)
+{
+	struct standby_job *j = (struct standby_job *)job;
+	j->result = store_wait_lock(j->engine->store, &j->error);
+}
+
+static void standby_done(struct worker_job *job)
+{
+	struct standby_job *j = (struct standby_job *)job;
+	struct engine *g = j->engine;
+	struct error e = j->error;
+	int r = j->result;
+	free(j);
+	g->standby = false;
+	if (g->stopping) {
+		engine_check_drained(g);
+		return;
+	}
+	if (r == 0) {
+		log_write(LOG_NOTICE, LOG_KIND_START, NULL, "the other dranetd has ended: taking over");
+		r = start_outer(g, &e);
+	}
+	if (r < 0) {
+		log_write(LOG_CRIT, LOG_KIND_START, &(struct log_about){.result = r}, "cannot take over: %s", e.text);
+		engine_fail(g);
+	}
+}
+
+/* A rolling update starts the new instance while the old one still serves. Two must never act on one device, so the new one waits: with no
+ * socket of its own, also not that of the pages. On the host's network the probes of both reach the old one's, which calls the new one
+ * ready; then the old one is told to end. */
+static int stand_by(struct engine *g, const char *why, struct error *e)
+{
+	struct standby_job *j = calloc(1, sizeof(*j));
+	if (!j)
+		return error_set(e, -ENOMEM, "out of memory");
+	j->job.work = standby_work;
+	j->job.done = standby_done;
+	j->engine = g;
+	g->standby = true;
+	log_write(LOG_NOTICE, LOG_KIND_START, NULL, "%s: standing by until it ends", why);
+	notify_status(g->notify, "standing by: %s", why);
+	worker_submit(g->disk_worker, &j->job);
+	return 0;
+}
+
+static int start_parts(struct engine *g, struct error *e)
+{
+	struct error ours = {0};
+	int r = start_inner(g, e);
+	if (r < 0)
+		return r;
+	r = store_lock(g->store, &ours);
+	if (r == -EBUSY)
+		return stand_by(g, ours.text, e);
+	return r < 0 ? error_set(e, r, "%s", ours.text) : start_outer(g, e);
 }
 
 static void close_all(struct engine *g)
@@ -230,7 +301,9 @@ static void on_drain(uv_timer_t *timer)
 	struct engine *g = timer->data;
 	uint64_t now = uv_now(g->loop);
 	engine_close_intake(g);
-	if (is_idle(g)) {
+	if (g->standby) { /* its thread waits for a lock that we do not want any more */
+		finish(g, false);
+	} else if (is_idle(g)) {
 		finish(g, true);
 	} else if (now < g->drain_deadline) {
 		engine_timer(g, TIMER_DRAIN, g->drain_deadline - now, on_drain);

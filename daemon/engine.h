@@ -6,8 +6,9 @@
  *                            │                                     │ mover worker: snapshot, attach, detach, probe (in order)
  *                            └────── EVENT_DONE, EVENT_CLAIM_READ ◀┘ disk worker: records (in order)
  *
- * Start: lock and records, then the kernel's inventory, and only then the sockets of kubelet and runtime, so that no request meets a core
- * that does not know its devices yet. The API server may be away for as long as it likes: everything else runs. */
+ * Start: the lock of the state directory (waiting for as long as another instance holds it) and the records, then the kernel's inventory,
+ * and only then the sockets of kubelet and runtime, so that no request meets a core that does not know its devices yet. The API server may
+ * be away for as long as it likes: everything else runs. */
 #pragma once
 
 #include <uv.h>
@@ -20,7 +21,7 @@ struct engine;
 enum engine_end {
 	ENGINE_STOPPED,
 	ENGINE_FAILED, /* something it cannot do without cannot be started; it was logged */
-	ENGINE_STUCK,  /* a move is stuck in the kernel: its thread cannot be joined, leave without engine_free() */
+	ENGINE_STUCK, /* a thread is in the kernel, with a move or waiting for the lock: it cannot be joined, leave without engine_free() */
 };
 struct engine_callbacks {
 	void (*ended)(enum engine_end end, void *user); /* once, from the loop; everything is closed or closing */

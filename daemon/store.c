@@ -56,25 +56,6 @@ static int make_directories(const char *path)
 	return mkdir(partial, 0700) < 0 && errno != EEXIST ? -errno : 0;
 }
 
-static int take_lock(struct store *s, int directory_fd, struct error *e)
-{
-	char owner[32] = "";
-	s->lock_fd = openat(directory_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (s->lock_fd < 0)
-		return error_set(e, -errno, "%s/lock: %s", s->directory, strerror(errno));
-	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		int r = errno == EWOULDBLOCK ? -EBUSY : -errno;
-		ssize_t n = read(s->lock_fd, owner, sizeof(owner) - 1);
-		owner[n > 0 ? strspn(owner, "0123456789") : 0] = 0;
-		return error_set(e, r, "%s is in use by another dranetd (process %s)", s->directory, owner[0] ? owner : "unknown");
-	}
-	/* The number is only for the text above. */
-	snprintf(owner, sizeof(owner), "%d\n", (int)getpid());
-	if (ftruncate(s->lock_fd, 0) < 0 || write(s->lock_fd, owner, strlen(owner)) < 0)
-		return error_set(e, -errno, "%s/lock: %s", s->directory, strerror(errno));
-	return 0;
-}
-
 static int open_parts(struct store *s, struct error *e)
 {
 	int r = make_directories(s->directory);
@@ -83,9 +64,9 @@ static int open_parts(struct store *s, struct error *e)
 	_cleanup_close_ int fd = open(s->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return error_set(e, -errno, "%s: %s", s->directory, strerror(errno));
-	r = take_lock(s, fd, e);
-	if (r < 0)
-		return r;
+	s->lock_fd = openat(fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (s->lock_fd < 0)
+		return error_set(e, -errno, "%s/lock: %s", s->directory, strerror(errno));
 	if (mkdirat(fd, "claims", 0700) < 0 && errno != EEXIST)
 		return error_set(e, -errno, "%s/claims: cannot be made: %s", s->directory, strerror(errno));
 	s->claims_fd = openat(fd, "claims", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -115,6 +96,43 @@ void store_close(struct store *s)
 	close_fd(&s->claims_fd);
 	close_fd(&s->lock_fd); /* lets the lock go */
 	free(s);
+}
+
+/* Who holds the lock: only for people, so a full disk keeps nobody from starting. */
+static void write_owner(struct store *s)
+{
+	char owner[32];
+	int n = snprintf(owner, sizeof(owner), "%d\n", (int)getpid());
+	if (ftruncate(s->lock_fd, 0) < 0 || pwrite(s->lock_fd, owner, (size_t)n, 0) < 0)
+		return; /* the text says "unknown" then */
+}
+
+static int take_lock(struct store *s, int operation, struct error *e)
+{
+	char owner[32] = "";
+	int r;
+	do
+		r = flock(s->lock_fd, operation) < 0 ? -errno : 0;
+	while (r == -EINTR);
+	if (r == 0) {
+		write_owner(s);
+		return 0;
+	}
+	ssize_t n = pread(s->lock_fd, owner, sizeof(owner) - 1, 0);
+	owner[n > 0 ? strspn(owner, "0123456789") : 0] = 0;
+	if (r == -EWOULDBLOCK)
+		return error_set(e, -EBUSY, "%s is in use by another dranetd (process %s)", s->directory, owner[0] ? owner : "unknown");
+	return error_set(e, r, "%s/lock: %s", s->directory, strerror(-r));
+}
+
+int store_lock(struct store *s, struct error *e)
+{
+	return take_lock(s, LOCK_EX | LOCK_NB, e);
+}
+
+int store_wait_lock(struct store *s, struct error *e)
+{
+	return take_lock(s, LOCK_EX, e);
 }
 
 static int write_all(int fd, const char *data, size_t len)

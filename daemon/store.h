@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The state directory: one file per prepared claim, `<dir>/claims/<claim uid>.json`, replaced as a whole (temporary file, fsync, rename,
- * fsync of the directory), so that a crash leaves the old or the new record and never half of one. `<dir>/lock` keeps a second instance
- * out. A file that cannot be read is moved aside to `<name>.broken` and told; it never blocks the start.
+ * fsync of the directory), so that a crash leaves the old or the new record and never half of one. A file that cannot be read is moved
+ * aside to `<name>.broken` and told; it never blocks the start.
  *
- * Everything here blocks: reading at the start, writing on the disk worker. */
+ * `<dir>/lock` is held for as long as the process may act on a device: it is the kernel that lets it go, after the last thread has ended.
+ * A second instance (a rolling update starts the new one before it ends the old one) waits for it, and only then reads the records.
+ *
+ * Everything here blocks: reading at the start, writing and waiting on the disk worker. */
 #pragma once
 
 #include <stddef.h>
@@ -19,8 +22,12 @@ struct store_callbacks {
 	void *user;
 };
 
-/* Makes the directory (0700) and takes the lock; -EBUSY when another process holds it. */
+/* Makes the directory (0700). Nothing else here may be called before the lock is held. */
 int store_open(const char *directory, struct store **ret, struct error *e);
+/* Take the lock. -EBUSY: another process holds it, `e` says which. */
+int store_lock(struct store *s, struct error *e);
+/* The same, but wait for as long as it takes. */
+int store_wait_lock(struct store *s, struct error *e);
 void store_close(struct store *s); /* NULL allowed */
 /* Every record, in the order of file names. */
 int store_load(struct store *s, const struct store_callbacks *callbacks, struct error *e);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -425,6 +426,7 @@ static struct store *open_store(void)
 	struct store *s;
 	snprintf(path, sizeof(path), "%s/state", root);
 	assert_int_equal(store_open(path, &s, NULL), 0);
+	assert_int_equal(store_lock(s, NULL), 0);
 	return s;
 }
 
@@ -494,19 +496,34 @@ static void test_broken_files(void **state)
 	store_close(s);
 }
 
+static void *wait_for_lock(void *store)
+{
+	return (void *)(intptr_t)store_wait_lock(store, NULL);
+}
+
 static void test_one_owner(void **state)
 {
 	char path[128], expected[64];
 	struct store *other = NULL;
 	struct error e = {0};
+	pthread_t waiting;
+	void *result;
 	(void)state;
 	struct store *s = open_store();
 	snprintf(path, sizeof(path), "%s/state", root);
 	snprintf(expected, sizeof(expected), "in use by another dranetd (process %d)", (int)getpid());
-	assert_int_equal(store_open(path, &other, &e), -EBUSY);
-	assert_non_null(strstr(e.text, expected));
-	store_close(s);
 	assert_int_equal(store_open(path, &other, &e), 0);
+	assert_int_equal(store_lock(other, &e), -EBUSY);
+	assert_non_null(strstr(e.text, expected));
+	assert_int_equal(pthread_create(&waiting, NULL, wait_for_lock, other), 0);
+	assert_int_equal(pthread_tryjoin_np(waiting, &result), EBUSY);
+	store_close(s);
+	assert_int_equal(pthread_join(waiting, &result), 0);
+	assert_int_equal((intptr_t)result, 0);
+	s = NULL;
+	assert_int_equal(store_open(path, &s, &e), 0);
+	assert_int_equal(store_lock(s, &e), -EBUSY); /* it is the other one's now */
+	store_close(s);
 	store_close(other);
 }
 
@@ -536,7 +553,8 @@ static int full_disk(void)
 	if (mount("none", root, "tmpfs", 0, "size=32k") < 0)
 		return 1;
 	snprintf(path, sizeof(path), "%s/state", root);
-	if (store_open(path, &s, NULL) < 0 || record_encode(&r, &text, &len, NULL) < 0 || store_write(s, "a", text, len, NULL) < 0)
+	if (store_open(path, &s, NULL) < 0 || store_lock(s, NULL) < 0 || record_encode(&r, &text, &len, NULL) < 0 ||
+	    store_write(s, "a", text, len, NULL) < 0)
 		return 2;
 	char *big = malloc(1 << 20);
 	memset(big, ' ', 1 << 20);
