@@ -468,7 +468,15 @@ static void forget_done(struct core *c, struct claim *claim, const struct event 
 		return;
 	}
 	claim_let_go(c, claim);
-	claim_remove(c, claim);
+	if (!claim->status_dirty) {
+		claim_remove(c, claim);
+		return;
+	}
+	/* The disk did not take the debt: at least remember it. */
+	claim->phase = CLAIM_UNPREPARED;
+	claim->stored = claim->version;
+	claim->store_retry = (struct retry){.at = NEVER};
+	claim->store_error[0] = 0;
 }
 
 bool claim_done(struct core *c, const struct event *e)
