@@ -107,6 +107,7 @@ static void step_dispatch(struct core *c, struct event *e)
 	case EVENT_REMOVE_SANDBOX:
 	case EVENT_CREATE_CONTAINER:
 	case EVENT_SYNCHRONIZE:
+	case EVENT_POD_DEVICE_GONE:
 		sandbox_event(c, e);
 		break;
 	case EVENT_DONE:

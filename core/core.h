@@ -24,6 +24,7 @@ struct core;
 struct core_options {
 	const char *driver;                  /* "dra.net" */
 	const char *node;                    /* also the pool's name */
+	const char *boot_id;                 /* /proc/sys/kernel/random/boot_id; NULL or "" = unknown: no reboot is ever noticed */
 	struct filter *filter;               /* not owned; NULL keeps all */
 	bool synchronous_hooks;              /* RunPodSandbox and StopPodSandbox wait for the moves */
 	uint32_t hook_margin_ms;             /* answer this long before the caller would give up; 0 = 200 */
@@ -40,12 +41,13 @@ enum event_type {
 	EVENT_DEVICE,          /* a device is there or changed */
 	EVENT_DEVICE_GONE,     /* it is not in the host's namespace any more */
 	EVENT_INVENTORY_END,
-	EVENT_UPLINKS,    /* the links that carry a default route changed */
-	EVENT_PUBLISHED,  /* the API server holds exactly revision `revision` of what we publish */
-	EVENT_PREPARE,    /* kubelet: NodePrepareResources */
-	EVENT_UNPREPARE,  /* kubelet: NodeUnprepareResources */
-	EVENT_CLAIM_READ, /* result of EFFECT_CLAIM_GET */
-	EVENT_RUNTIME_UP, /* NRI is connected and configured */
+	EVENT_POD_DEVICE_GONE, /* a link left, or vanished in, a pinned namespace; in doubt too (messages were lost): core looks itself */
+	EVENT_UPLINKS,         /* the links that carry a default route changed */
+	EVENT_PUBLISHED,       /* the API server holds exactly revision `revision` of what we publish */
+	EVENT_PREPARE,         /* kubelet: NodePrepareResources */
+	EVENT_UNPREPARE,       /* kubelet: NodeUnprepareResources */
+	EVENT_CLAIM_READ,      /* result of EFFECT_CLAIM_GET */
+	EVENT_RUNTIME_UP,      /* NRI is connected and configured */
 	EVENT_RUNTIME_DOWN,
 	EVENT_RUN_SANDBOX, /* NRI hooks */
 	EVENT_STOP_SANDBOX,
@@ -66,6 +68,11 @@ struct event {
 		struct claim_record *record; /* contents are moved out */
 		const struct device_facts *device;
 		const char *device_gone; /* device name */
+		struct {
+			char sandbox[SANDBOX_ID_SIZE]; /* of the pin */
+			int32_t ifindex;               /* in there; 0 = unknown */
+			char ifname[IFNAME_SIZE];      /* in there; "" = unknown: anything may have gone */
+		} pod_device_gone;
 		struct {
 			const int32_t *ifindexes;
 			size_t n;

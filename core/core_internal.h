@@ -43,7 +43,8 @@ struct attachment {
 	struct attachment_record *record;
 	enum place place;
 	char where[SANDBOX_ID_SIZE]; /* the sandbox it is in, or may be in while the place is unknown */
-	bool stirred;                /* the monitor spoke of it while an operation was under way */
+	bool stirred;                /* the host's monitor spoke of it while an operation was under way */
+	bool lost;                   /* the pod's monitor said meanwhile that it left */
 	bool touched;                /* an operation of ours may have changed it, and the record on disk says so */
 	bool restore;                /* on the host, but perhaps not as it was */
 	uint64_t op;

@@ -97,7 +97,7 @@ static int prepare_device(struct core *c, struct claim *claim, size_t i, const s
 	STR_COPY(r->share_id, result->share_id);
 	STR_COPY(r->device, result->device);
 	r->admin_access = result->admin_access;
-	struct device *d;
+	struct device *d = NULL;
 	int rc = prepare_check_device(c, result, &d, e);
 	if (rc < 0 || !d)
 		return rc;

@@ -199,7 +199,7 @@ static void move_start(struct core *c, struct attachment *a, enum effect_type ty
 	f->move.claim = a->claim->record.ref;
 	a->op = f->op;
 	a->op_type = type;
-	a->stirred = false;
+	a->stirred = a->lost = false;
 	a->retry_at = NEVER;
 	a->touched |= type != EFFECT_PROBE;
 }
@@ -324,8 +324,8 @@ static void attached(struct core *c, struct attachment *a, const struct event *e
 	device_apply(c, a->device, DEVICE_EVENT_ATTACHED, a, e->done.duration_ms, 0, NULL);
 	claim_changed(a->claim);
 	a->claim->attached = a->claim->version;
-	if (a->stirred && a->device->present)
-		a->place = PLACE_UNKNOWN; /* it may have been pulled and plugged in again meanwhile: look */
+	if (a->lost || (a->stirred && a->device->present))
+		a->place = PLACE_UNKNOWN; /* it may have been pulled, and even plugged in again, meanwhile: look */
 }
 
 static void released(struct core *c, struct attachment *a, const struct event *e)
@@ -387,8 +387,8 @@ void move_done(struct core *c, struct attachment *a, const struct event *e)
 		a->failures = 0;
 		if (a->place == PLACE_POD && e->done.pod)
 			a->record->pod = *e->done.pod;
-		if (a->place != PLACE_HOST && a->stirred && a->device->present)
-			a->place = PLACE_UNKNOWN; /* it came to the host while we looked */
+		if ((a->place != PLACE_HOST && a->stirred && a->device->present) || (a->place == PLACE_POD && a->lost))
+			a->place = PLACE_UNKNOWN; /* it came to the host, or left the pod, while we looked */
 	}
 }
 

@@ -200,6 +200,31 @@ static void sandbox_synchronize(struct core *c, const struct event *e)
 	}
 }
 
+/* A link left a namespace we hold. It may have been our own detach, heard late, or a pod that moved or renamed what it was given; or the
+ * device was pulled. The kernel is asked, nothing is believed: neither the number nor the name in the pod is certain to be the one we
+ * know, so when none matches, every device in there is looked at. */
+static void sandbox_device_gone(struct core *c, const struct event *e)
+{
+	bool matched = false;
+	for (int all = 0; all < 2 && !matched; all++)
+		for (size_t i = 0; i < c->n_claims; i++) {
+			struct claim *claim = c->claims[i];
+			for (size_t k = 0; claim->phase == CLAIM_READY && k < claim->record.n; k++) {
+				struct attachment *a = &claim->attachments[k];
+				if (!str_equal(a->where, e->pod_device_gone.sandbox) || !a->record->plan)
+					continue;
+				if (!all && !str_equal(a->record->plan->pod.ifname, e->pod_device_gone.ifname) &&
+				    a->record->plan->facts.ifindex != e->pod_device_gone.ifindex)
+					continue;
+				matched = true;
+				if (a->op)
+					a->lost = true;
+				else if (a->place == PLACE_POD)
+					a->place = PLACE_UNKNOWN;
+			}
+		}
+}
+
 void sandbox_event(struct core *c, const struct event *e)
 {
 	switch (e->type) {
@@ -223,6 +248,9 @@ void sandbox_event(struct core *c, const struct event *e)
 		break;
 	case EVENT_SYNCHRONIZE:
 		sandbox_synchronize(c, e);
+		break;
+	case EVENT_POD_DEVICE_GONE:
+		sandbox_device_gone(c, e);
 		break;
 	default:
 		break;
