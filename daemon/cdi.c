@@ -15,6 +15,7 @@
 
 #include "core/base/buf.h"
 #include "core/base/cleanup.h"
+#include "core/base/mark.h"
 #include "core/base/str.h"
 #include "daemon/cdi.h"
 #include "daemon/cdi_sandbox.h"
@@ -119,8 +120,10 @@ static int make_gate(struct cdi *c, struct error *e)
 	snprintf(node, sizeof(node), "%s/gate", c->gate_name);
 	if (mkdirat(c->gate_root, c->gate_name, 0700) < 0)
 		return error_set(e, -errno, "%s/gate: %s", c->state_directory, strerror(errno));
+	mark("cdi", "gate-mkdir", "end");
 	if (mknodat(c->gate_root, node, S_IFCHR | 0400, makedev(0, 0)) < 0)
 		return error_set(e, -errno, "%s/gate: a device node cannot be made: %s", c->state_directory, strerror(errno));
+	mark("cdi", "gate-mknod", "end");
 	_cleanup_close_ int fd = openat(c->gate_root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return error_set(e, -errno, "%s/gate: %s", c->state_directory, strerror(errno));
@@ -212,10 +215,13 @@ static int write_spec(struct cdi *c, const char *claim_uid, enum token token, co
 	_cleanup_close_ int fd = openat(c->cdi_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd < 0)
 		return -errno;
+	mark("cdi", "spec-open", "end");
 	ssize_t n = write(fd, text.data, text.len);
+	mark("cdi", "spec-write", "end");
 	int r = n < 0 ? -errno : (size_t)n < text.len ? -ENOSPC : 0;
 	if (r == 0 && renameat(c->cdi_fd, temporary, c->cdi_fd, name) < 0)
 		r = -errno;
+	mark("cdi", "spec-rename", "end");
 	if (r < 0)
 		unlinkat(c->cdi_fd, temporary, 0);
 	return r;
@@ -229,7 +235,10 @@ static int remove_file(int directory_fd, const char *name)
 static int make_marker(struct cdi *c, const char *claim_uid)
 {
 	_cleanup_close_ int fd = openat(c->attached_fd, claim_uid, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0444);
-	return fd < 0 ? -errno : 0;
+	if (fd < 0)
+		return -errno;
+	mark("cdi", "marker-open", "end");
+	return 0;
 }
 
 int cdi_write(struct cdi *c, const char *claim_uid, enum token token, const struct cdi_sandbox *sandbox, struct error *e)
@@ -243,12 +252,15 @@ int cdi_write(struct cdi *c, const char *claim_uid, enum token token, const stru
 	switch (token) {
 	case TOKEN_NONE:
 		r = remove_file(c->cdi_fd, name);
+		mark("cdi", "spec-unlink", "end");
 		if (r == 0)
 			r = remove_file(c->attached_fd, claim_uid);
+		mark("cdi", "marker-unlink", "end");
 		break;
 	case TOKEN_PENDING:
 		/* The marker of an earlier sandbox would open the second lock. */
 		r = remove_file(c->attached_fd, claim_uid);
+		mark("cdi", "marker-unlink", "end");
 		if (r == 0)
 			r = write_spec(c, claim_uid, token, NULL);
 		break;

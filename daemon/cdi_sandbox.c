@@ -9,6 +9,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "core/base/mark.h"
 #include "daemon/cdi_sandbox.h"
 
 static void close_fd(int *fd)
@@ -46,6 +47,7 @@ int sandbox_gate(uint32_t pid, uint64_t netns_inode, const char *claim_uid, char
 		return -EXDEV;
 	if (mknodat(fd, name, S_IFCHR | 0400, makedev(0, 0)) < 0 && errno != EEXIST)
 		return -errno;
+	mark("cdi", "sandbox-mknod", "end");
 	snprintf(ret, SANDBOX_GATE_SIZE, "%s/%s", directory, name);
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/str.h"
 #include "daemon/engine_private.h"
+#include "daemon/mark.h"
 #include "daemon/record.h"
 
 /* ---- API server ------------------------------------------------------------------------------------------------------------------ */
@@ -189,8 +190,10 @@ struct disk_job {
 static void disk_work(struct worker_job *job)
 {
 	struct disk_job *j = (struct disk_job *)job;
+	mark("job", j->text ? "store" : "forget", "begin");
 	j->result = j->text ? store_write(j->engine->store, j->claim.uid, j->text, j->len, &j->error)
 	                    : store_remove(j->engine->store, j->claim.uid, &j->error);
+	mark("job", j->text ? "store" : "forget", "end");
 }
 
 static void disk_done(struct worker_job *job)
@@ -347,5 +350,7 @@ static void (*const performers[EFFECT_TYPE_MAX])(struct engine *g, struct effect
 
 void engine_perform(struct engine *g, struct effect *f)
 {
+	mark("effect", mark_effect(f->type), "begin");
 	performers[f->type](g, f);
+	mark("effect", mark_effect(f->type), "end");
 }

@@ -8,6 +8,7 @@
 
 #include "core/base/str.h"
 #include "daemon/engine_private.h"
+#include "daemon/mark.h"
 
 struct move_job {
 	struct worker_job job;
@@ -56,7 +57,9 @@ static void snapshot_work(struct worker_job *job)
 {
 	struct move_job *j = (struct move_job *)job;
 	uint64_t started = uv_hrtime();
+	mark("job", mark_effect(j->type), "begin");
 	j->result = mover_snapshot(j->engine->mover, j->ifindex, j->ifname, &j->host, &j->error);
+	mark("job", mark_effect(j->type), "end");
 	j->duration_ns = uv_hrtime() - started;
 }
 
@@ -106,7 +109,9 @@ static void move_work(struct worker_job *job)
 {
 	struct move_job *j = (struct move_job *)job;
 	uint64_t started = uv_hrtime();
+	mark("job", mark_effect(j->type), "begin");
 	j->result = move(j);
+	mark("job", mark_effect(j->type), "end");
 	j->duration_ns = uv_hrtime() - started;
 }
 

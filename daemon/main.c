@@ -11,6 +11,7 @@
 #include "core/base/cleanup.h"
 #include "daemon/engine.h"
 #include "daemon/log.h"
+#include "daemon/mark.h"
 #include "daemon/options.h"
 #include "daemon/print_states.h"
 
@@ -154,5 +155,8 @@ int main(int argc, char **argv)
 	          options.node, log_sink_name());
 	options_each(&options, log_flag, NULL);
 	raise_file_limit();
+#ifdef DRANETD_MARKS
+	mark_listen();
+#endif
 	return run(&options);
 }

@@ -11,6 +11,7 @@
 
 #include "core/base/buf.h"
 #include "core/base/cleanup.h"
+#include "core/base/mark.h"
 #include "core/base/str.h"
 #include "daemon/record.h"
 #include "daemon/store.h"
@@ -154,7 +155,9 @@ static int write_file(struct store *s, const char *name, const void *text, size_
 	_cleanup_close_ int fd = openat(s->claims_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
+	mark("store", "open", "end");
 	int r = write_all(fd, text, len);
+	mark("store", "write", "end");
 	return r < 0 ? r : fsync(fd) < 0 ? -errno : 0;
 }
 
@@ -166,8 +169,10 @@ int store_write(struct store *s, const char *uid, const void *text, size_t len, 
 	snprintf(name, sizeof(name), "%s.json", uid);
 	snprintf(temporary, sizeof(temporary), "%s.tmp", uid);
 	int r = write_file(s, temporary, text, len);
+	mark("store", "fsync", "end");
 	if (r == 0 && renameat(s->claims_fd, temporary, s->claims_fd, name) < 0)
 		r = -errno;
+	mark("store", "rename", "end");
 	if (r < 0) {
 		unlinkat(s->claims_fd, temporary, 0);
 		return error_set(e, r, "%s/claims/%s: cannot be written: %s", s->directory, name, strerror(-r));
@@ -185,6 +190,7 @@ int store_remove(struct store *s, const char *uid, struct error *e)
 	snprintf(name, sizeof(name), "%s.json", uid);
 	if (unlinkat(s->claims_fd, name, 0) < 0 && errno != ENOENT)
 		return error_set(e, -errno, "%s/claims/%s: cannot be removed: %s", s->directory, name, strerror(errno));
+	mark("store", "unlink", "end");
 	if (fsync(s->claims_fd) < 0)
 		return error_set(e, -errno, "%s/claims: fsync: %s", s->directory, strerror(errno));
 	return 0;

@@ -2,7 +2,11 @@
 #include "netlink/nlsock.h"
 
 #include <errno.h>
+#include <linux/genetlink.h>
+#include <linux/if.h>
+#include <linux/if_link.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <netlink/netlink.h>
 #include <netlink/socket.h>
 #include <stdio.h>
@@ -12,6 +16,7 @@
 #include <sys/time.h>
 
 #include "core/base/cleanup.h"
+#include "core/base/mark.h"
 #include "core/base/str.h"
 #include "netlink/netns.h"
 
@@ -209,13 +214,59 @@ static int exchange_run(struct nlsock *s, struct exchange *x, struct error *e)
 	return result;
 }
 
+/* ---- marked points: before and after each request that changes something ---------------------------------------------------------- */
+
+#ifdef DRANETD_MARKS
+static const char *link_request_name(const struct nlmsghdr *h)
+{
+	const struct ifinfomsg *info = NLMSG_DATA(h);
+	if (nlmsg_find_attr((struct nlmsghdr *)h, sizeof(*info), IFLA_NET_NS_FD))
+		return "newlink-move";
+	if (info->ifi_change & IFF_UP)
+		return info->ifi_flags & IFF_UP ? "newlink-up" : "newlink-down";
+	return "newlink-set";
+}
+
+static const char *request_name(const struct nlsock *s, const struct nlmsghdr *h)
+{
+	static const char *const names[RTM_MAX + 1] = {
+	    [RTM_SETLINK] = "setlink",         [RTM_DELLINK] = "dellink",       [RTM_NEWADDR] = "newaddr",
+	    [RTM_DELADDR] = "deladdr",         [RTM_NEWROUTE] = "newroute",     [RTM_DELROUTE] = "delroute",
+	    [RTM_NEWNEIGH] = "newneigh",       [RTM_DELNEIGH] = "delneigh",     [RTM_NEWRULE] = "newrule",
+	    [RTM_DELRULE] = "delrule",         [RTM_NEWQDISC] = "newqdisc",     [RTM_DELQDISC] = "delqdisc",
+	    [RTM_NEWTFILTER] = "newtfilter",   [RTM_DELTFILTER] = "deltfilter", [RTM_NEWLINKPROP] = "newlinkprop",
+	    [RTM_DELLINKPROP] = "dellinkprop",
+	};
+	int protocol = -1;
+	socklen_t len = sizeof(protocol);
+	if (getsockopt(s->fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) < 0 || protocol != NETLINK_ROUTE)
+		return protocol == NETLINK_GENERIC && h->nlmsg_type != GENL_ID_CTRL ? "generic" : NULL;
+	if (h->nlmsg_type == RTM_NEWLINK)
+		return link_request_name(h);
+	return h->nlmsg_type <= RTM_MAX ? names[h->nlmsg_type] : NULL;
+}
+
+static void mark_request(const struct nlsock *s, const struct nlmsghdr *h, const char *step)
+{
+	const char *name = request_name(s, h);
+	if (name)
+		mark("netlink", name, step);
+}
+#else
+#define mark_request(s, h, step) ((void)0)
+#endif
+
 int nlsock_ask(struct nlsock *s, struct nl_msg *m, nlsock_see *see, void *user, struct error *e)
 {
 	if (!m)
 		return error_set(e, -ENOMEM, "cannot build a netlink request: out of memory");
+	mark_request(s, nlmsg_hdr(m), "begin");
 	int r = send_request(s, m, NLM_F_ACK, e);
 	struct exchange x = {.see = see, .user = user};
-	return r < 0 ? r : exchange_run(s, &x, e);
+	if (r == 0)
+		r = exchange_run(s, &x, e);
+	mark_request(s, nlmsg_hdr(m), "end");
+	return r;
 }
 
 int nlsock_dump(struct nlsock *s, struct nl_msg *m, nlsock_see *see, void *user, struct error *e)
