@@ -27,6 +27,7 @@ struct address {
 	struct ip_address broadcast; /* IPv4 only; IP_NONE = none */
 	uint32_t route_metric;       /* of the prefix route the kernel makes for it; 0 = kernel's default */
 	char label[IFNAME_SIZE];
+	uint8_t protocol; /* IFAPROT_*: who made it; 0 = not said */
 };
 struct route {
 	struct ip_prefix destination;
@@ -51,6 +52,7 @@ struct neighbour {
 };
 struct link_sizes { /* 0 = leave; bytes */
 	uint32_t gso_max, gro_max, gso_ipv4_max, gro_ipv4_max;
+	uint32_t gso_max_segs; /* segments */
 };
 
 /* One NetworkConfig document. `has_…`/tri-states: -1 = not given. */
@@ -87,6 +89,26 @@ int network_config_merge(struct network_config *base, const struct network_confi
 void network_config_init(struct network_config *c); /* nothing given */
 void network_config_free(struct network_config *c);
 
+/* Bytes in the kernel's own form: what is kept only to be given back to the kernel that they came from. Owned by their holder. */
+struct bytes {
+	uint8_t *data;
+	size_t n;
+};
+
+/* The settings of a VF, which its PF holds. */
+struct vf_settings {
+	bool known;
+	char pf[IFNAME_SIZE]; /* the PF's netdev */
+	int32_t pf_ifindex;
+	uint32_t index; /* of the VF on its PF */
+	struct mac mac; /* length 0 = none set */
+	uint32_t vlan, qos;
+	uint32_t vlan_protocol; /* ETH_P_8021Q or ETH_P_8021AD, in host order */
+	uint32_t min_rate, max_rate;
+	int8_t spoofchk, trust, rss_query; /* -1 = the driver does not say */
+	int8_t link_state;                 /* IFLA_VF_LINK_STATE_*; -1 = not said */
+};
+
 /* What the host side of a device was before it left: promise 3. Taken by the netlink adapter at Prepare. */
 struct host_state {
 	int32_t ifindex;
@@ -104,6 +126,20 @@ struct host_state {
 	size_t n_routes;
 	struct neighbour *neighbours; /* permanent ones */
 	size_t n_neighbours;
+
+	uint64_t taken_at; /* CLOCK_BOOTTIME in ms, by which lifetimes go on; 0 = a record of an earlier version, the rest is not known */
+	int32_t master;    /* 0 = none */
+	uint32_t group;
+	uint32_t flags; /* those IFF_* that a person sets */
+	uint32_t xdp;   /* number of the XDP program; 0 = none */
+	char qdisc[IFNAME_SIZE];
+	struct bytes alias;        /* ifalias: any bytes but NUL */
+	struct bytes altnames;     /* each with its NUL */
+	struct bytes ipv4, ipv6;   /* the link's /proc/sys/net/ipv?/conf, int32_t each, as RTM_NEWLINK has them */
+	struct bytes more_sysctls; /* those that RTM_NEWLINK leaves out: "name=value", each with its NUL */
+	struct bytes features;     /* ethtool's offload features: words of changeable ones, then as many of wanted ones */
+	struct bytes objects;      /* netlink messages: routes, rules, neighbours … that name the link (netlink/kept.h) */
+	struct vf_settings vf;
 };
 int host_state_copy(const struct host_state *from, struct host_state *ret);
 void host_state_free(struct host_state *s);

@@ -15,11 +15,24 @@ enum {
 	ROUTE_ONLINK = 4, /* RTNH_F_ONLINK */
 };
 
+static const size_t host_bytes[] = {
+    offsetof(struct host_state, alias),   offsetof(struct host_state, altnames),     offsetof(struct host_state, ipv4),
+    offsetof(struct host_state, ipv6),    offsetof(struct host_state, more_sysctls), offsetof(struct host_state, features),
+    offsetof(struct host_state, objects),
+};
+
+static struct bytes *bytes_at(struct host_state *s, size_t i)
+{
+	return (struct bytes *)(void *)((char *)s + host_bytes[i]);
+}
+
 void host_state_free(struct host_state *s)
 {
 	free(s->addresses);
 	free(s->routes);
 	free(s->neighbours);
+	for (size_t i = 0; i < ELEMENTS(host_bytes); i++)
+		free(bytes_at(s, i)->data);
 	*s = (struct host_state){0};
 }
 
@@ -30,6 +43,10 @@ int host_state_copy(const struct host_state *from, struct host_state *ret)
 	s.addresses = array_copy(from->addresses, from->n_addresses, sizeof(*s.addresses), &failed);
 	s.routes = array_copy(from->routes, from->n_routes, sizeof(*s.routes), &failed);
 	s.neighbours = array_copy(from->neighbours, from->n_neighbours, sizeof(*s.neighbours), &failed);
+	for (size_t i = 0; i < ELEMENTS(host_bytes); i++) {
+		struct bytes *b = bytes_at(&s, i);
+		b->data = array_copy(b->data, b->n, 1, &failed);
+	}
 	if (failed) {
 		host_state_free(&s);
 		return -ENOMEM;

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -11,251 +10,50 @@
 #include "core/base/str.h"
 #include "core/states.h"
 #include "daemon/record.h"
-
-enum member_type { TEXT, BOOL, I8, U8, I32, U32, U64, MAC, ADDRESS, PREFIX, STATE, STRUCT, POINTER, LIST, ARRAY };
-enum text_rule {
-	ANY_TEXT,
-	NAME_TEXT, /* no '/': it names one file or object */
-	UID_TEXT,  /* and printable, not empty */
-};
-
-struct shape;
-struct member {
-	const char *name;
-	enum member_type type;
-	size_t offset;
-	size_t size;               /* TEXT: of the array */
-	enum text_rule rule;       /* TEXT */
-	const struct shape *shape; /* STRUCT, POINTER (may be null), LIST (allocated), ARRAY (in place) */
-	size_t count_offset;       /* LIST, ARRAY */
-	size_t max;
-};
-struct shape {
-	size_t size;
-	const struct member *members;
-	size_t n;
-};
-
-#define SIZE_OF(s, m) sizeof(((struct s *)NULL)->m)
-#define M(s, t, m)                                                                                                                         \
-	{                                                                                                                                  \
-		.name = #m, .type = (t), .offset = offsetof(struct s, m)                                                                   \
-	}
-#define M_TEXT(s, m, r)                                                                                                                    \
-	{                                                                                                                                  \
-		.name = #m, .type = TEXT, .offset = offsetof(struct s, m), .size = SIZE_OF(s, m), .rule = (r)                              \
-	}
-#define M_STRUCT(s, m, sh)                                                                                                                 \
-	{                                                                                                                                  \
-		.name = #m, .type = STRUCT, .offset = offsetof(struct s, m), .shape = &(sh)                                                \
-	}
-#define M_LIST(s, m, count, sh)                                                                                                            \
-	{                                                                                                                                  \
-		.name = #m, .type = LIST, .offset = offsetof(struct s, m), .shape = &(sh), .count_offset = offsetof(struct s, count),      \
-		.max = RECORD_LIST_MAX                                                                                                     \
-	}
-#define SHAPE(name, s) static const struct shape name##_shape = {sizeof(struct s), name##_members, ELEMENTS(name##_members)}
-
-static const struct member claim_ref_members[] = {
-    M_TEXT(claim_ref, uid, UID_TEXT),
-    M_TEXT(claim_ref, namespace_, NAME_TEXT),
-    M_TEXT(claim_ref, name, NAME_TEXT),
-};
-SHAPE(claim_ref, claim_ref);
-
-static const struct member pod_ref_members[] = {
-    M_TEXT(pod_ref, uid, NAME_TEXT),
-    M_TEXT(pod_ref, namespace_, NAME_TEXT),
-    M_TEXT(pod_ref, name, NAME_TEXT),
-};
-SHAPE(pod_ref, pod_ref);
-
-static const struct member sandbox_members[] = {
-    M_TEXT(sandbox, id, NAME_TEXT),
-    M_STRUCT(sandbox, pod, pod_ref_shape),
-    M_TEXT(sandbox, netns, ANY_TEXT),
-    M(sandbox, U32, pid),
-};
-SHAPE(sandbox, sandbox);
-
-static const struct member prefix_members[] = {{.name = "prefix", .type = PREFIX, .offset = 0}};
-SHAPE(prefix, ip_prefix);
-
-static const struct member pod_state_members[] = {
-    M_TEXT(pod_state, ifname, NAME_TEXT),
-    M(pod_state, MAC, mac),
-    {.name = "addresses",
-     .type = ARRAY,
-     .offset = offsetof(struct pod_state, addresses),
-     .shape = &prefix_shape,
-     .count_offset = offsetof(struct pod_state, n_addresses),
-     .max = SIZE_OF(pod_state, addresses) / sizeof(struct ip_prefix)},
-};
-SHAPE(pod_state, pod_state);
-
-static const struct member facts_members[] = {
-    M_TEXT(device_facts, name, UID_TEXT),
-    M(device_facts, I32, ifindex),
-    M(device_facts, I32, master),
-    M(device_facts, I32, lower),
-    M(device_facts, U32, mtu),
-    M(device_facts, MAC, mac),
-    M(device_facts, MAC, permanent_mac),
-    M_TEXT(device_facts, ifname, NAME_TEXT),
-    M_TEXT(device_facts, encapsulation, ANY_TEXT),
-    M_TEXT(device_facts, alias, ANY_TEXT),
-    M_TEXT(device_facts, state, ANY_TEXT),
-    M_TEXT(device_facts, type, ANY_TEXT),
-    M_TEXT(device_facts, ipv4, ANY_TEXT),
-    M_TEXT(device_facts, ipv6, ANY_TEXT),
-    M_TEXT(device_facts, pci_address, NAME_TEXT),
-    M_TEXT(device_facts, pci_vendor, ANY_TEXT),
-    M_TEXT(device_facts, pci_device, ANY_TEXT),
-    M_TEXT(device_facts, pci_subsystem, ANY_TEXT),
-    M_TEXT(device_facts, pcie_root, ANY_TEXT),
-    M_TEXT(device_facts, driver, ANY_TEXT),
-    M_TEXT(device_facts, pf_ifname, NAME_TEXT),
-    M(device_facts, U32, pf_mtu),
-    M(device_facts, I32, numa_node),
-    M(device_facts, I32, sriov_vfs),
-    M_TEXT(device_facts, rdma_device, NAME_TEXT),
-    M(device_facts, BOOL, up),
-    M(device_facts, BOOL, loopback),
-    M(device_facts, BOOL, is_virtual),
-    M(device_facts, BOOL, sriov),
-    M(device_facts, BOOL, is_vf),
-    M(device_facts, BOOL, rdma),
-    M(device_facts, BOOL, ebpf),
-    M(device_facts, BOOL, hidden),
-};
-SHAPE(facts, device_facts);
-
-static const struct member address_members[] = {
-    M(address, PREFIX, prefix),          M(address, U32, flags),        M(address, U32, valid_lifetime),
-    M(address, U32, preferred_lifetime), M(address, U8, scope),         M(address, ADDRESS, peer),
-    M(address, ADDRESS, broadcast),      M(address, U32, route_metric), M_TEXT(address, label, ANY_TEXT),
-};
-SHAPE(address, address);
-
-static const struct member route_members[] = {
-    M(route, PREFIX, destination), M(route, ADDRESS, gateway), M(route, ADDRESS, source), M(route, U32, table), M(route, U32, metric),
-    M(route, U8, scope),           M(route, U8, protocol),     M(route, U8, type),        M(route, U8, flags),
-};
-SHAPE(route, route);
-
-static const struct member rule_members[] = {
-    M(rule, BOOL, has_priority), M(rule, U32, priority), M(rule, PREFIX, source), M(rule, PREFIX, destination), M(rule, U32, table),
-};
-SHAPE(rule, rule);
-
-static const struct member neighbour_members[] = {M(neighbour, ADDRESS, destination), M(neighbour, MAC, mac)};
-SHAPE(neighbour, neighbour);
-
-static const struct member sizes_members[] = {
-    M(link_sizes, U32, gso_max),
-    M(link_sizes, U32, gro_max),
-    M(link_sizes, U32, gso_ipv4_max),
-    M(link_sizes, U32, gro_ipv4_max),
-};
-SHAPE(sizes, link_sizes);
-
-static const struct member config_members[] = {
-    M_TEXT(network_config, ifname, NAME_TEXT),
-    M(network_config, U32, mtu),
-    M(network_config, MAC, mac),
-    M_STRUCT(network_config, sizes, sizes_shape),
-    M(network_config, I8, dhcp),
-    M(network_config, I8, disable_ebpf),
-    M(network_config, I8, forwarding),
-    M(network_config, I8, arp_ignore),
-    M(network_config, I8, arp_announce),
-    M(network_config, BOOL, addresses_given),
-    M_LIST(network_config, addresses, n_addresses, address_shape),
-    M_LIST(network_config, routes, n_routes, route_shape),
-    M_LIST(network_config, rules, n_rules, rule_shape),
-    M_LIST(network_config, neighbours, n_neighbours, neighbour_shape),
-    M_TEXT(network_config, vrf_name, NAME_TEXT),
-    M(network_config, U32, vrf_table),
-    M(network_config, BOOL, has_ethtool),
-    M_TEXT(network_config, profile, ANY_TEXT),
-};
-SHAPE(config, network_config);
-
-static const struct member host_members[] = {
-    M(host_state, I32, ifindex),
-    M_TEXT(host_state, ifname, NAME_TEXT),
-    M_TEXT(host_state, type, ANY_TEXT),
-    M(host_state, U32, mtu),
-    M(host_state, U32, min_mtu),
-    M(host_state, U32, max_mtu),
-    M(host_state, MAC, mac),
-    M(host_state, MAC, permanent_mac),
-    M(host_state, BOOL, up),
-    M(host_state, U32, txqlen),
-    M_STRUCT(host_state, sizes, sizes_shape),
-    M_LIST(host_state, addresses, n_addresses, address_shape),
-    M_LIST(host_state, routes, n_routes, route_shape),
-    M_LIST(host_state, neighbours, n_neighbours, neighbour_shape),
-};
-SHAPE(host, host_state);
-
-static const struct member plan_members[] = {
-    M_STRUCT(attach_plan, facts, facts_shape),
-    M_STRUCT(attach_plan, host, host_shape),
-    M_STRUCT(attach_plan, pod, config_shape),
-};
-SHAPE(plan, attach_plan);
-
-static const struct member attachment_members[] = {
-    M_TEXT(attachment_record, request, ANY_TEXT),
-    M_TEXT(attachment_record, pool, ANY_TEXT),
-    M_TEXT(attachment_record, share_id, NAME_TEXT),
-    M(attachment_record, BOOL, admin_access),
-    M_TEXT(attachment_record, device, UID_TEXT),
-    M(attachment_record, STATE, state),
-    {.name = "plan", .type = POINTER, .offset = offsetof(struct attachment_record, plan), .shape = &plan_shape},
-    M_STRUCT(attachment_record, pod, pod_state_shape),
-    M_TEXT(attachment_record, attached_in, NAME_TEXT),
-};
-SHAPE(attachment, attachment_record);
-
-static const struct member record_members[] = {
-    M_STRUCT(claim_record, ref, claim_ref_shape),
-    M_STRUCT(claim_record, pod, pod_ref_shape),
-    M_STRUCT(claim_record, sandbox, sandbox_shape),
-    M(claim_record, U64, netns_inode),
-    M(claim_record, BOOL, wants_pod),
-    M(claim_record, BOOL, unprepared),
-    {.name = "devices",
-     .type = LIST,
-     .offset = offsetof(struct claim_record, devices),
-     .shape = &attachment_shape,
-     .count_offset = offsetof(struct claim_record, n),
-     .max = CLAIM_DEVICES_MAX},
-};
-SHAPE(record, claim_record);
-
-/* A member that came or went in a header must come or go in its table, too. */
-#define MEMBERS_FIT(s, bytes) static_assert(sizeof(void *) != 8 || sizeof(struct s) == (bytes), "the table of struct " #s " must follow it")
-MEMBERS_FIT(claim_record, 1824);
-MEMBERS_FIT(attachment_record, 968);
-MEMBERS_FIT(sandbox, 1028);
-MEMBERS_FIT(pod_state, 336);
-MEMBERS_FIT(attach_plan, 1280);
-MEMBERS_FIT(device_facts, 888);
-MEMBERS_FIT(host_state, 160);
-MEMBERS_FIT(network_config, 224);
-MEMBERS_FIT(address, 88);
-MEMBERS_FIT(route, 64);
-MEMBERS_FIT(rule, 48);
-MEMBERS_FIT(neighbour, 38);
-MEMBERS_FIT(link_sizes, 16);
+#include "daemon/record_shapes.h"
 
 static void release_json(json_t **j)
 {
 	json_decref(*j);
 }
 #define _cleanup_json_ _cleanup_(release_json)
+
+/* ---- bytes ----------------------------------------------------------------------------------------------------------------------- */
+
+static const char hex_digits[] = "0123456789abcdef";
+
+static json_t *encode_bytes(const struct bytes *b)
+{
+	_cleanup_free_ char *text = malloc(2 * b->n + 1);
+	if (!text)
+		return NULL;
+	for (size_t i = 0; i < b->n; i++) {
+		text[2 * i] = hex_digits[b->data[i] >> 4];
+		text[2 * i + 1] = hex_digits[b->data[i] & 15];
+	}
+	return json_stringn(text, 2 * b->n);
+}
+
+static int decode_bytes(json_t *from, struct bytes *to, struct error *e)
+{
+	size_t digits = json_string_length(from);
+	const char *text = json_string_value(from);
+	if (!text || digits % 2)
+		return error_set(e, -EINVAL, "no bytes in hexadecimal digits");
+	if (digits == 0)
+		return 0;
+	_cleanup_free_ uint8_t *data = calloc(1, digits / 2);
+	if (!data)
+		return error_set(e, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < digits; i++) {
+		const char *digit = text[i] ? strchr(hex_digits, text[i]) : NULL;
+		if (!digit)
+			return error_set(e, -EINVAL, "no hexadecimal digit at %zu", i);
+		data[i / 2] = (uint8_t)(data[i / 2] << 4 | (digit - hex_digits));
+	}
+	*to = (struct bytes){TAKE_PTR(data), digits / 2};
+	return 0;
+}
 
 /* ---- writing --------------------------------------------------------------------------------------------------------------------- */
 
@@ -303,6 +101,8 @@ static json_t *encode_member(const struct member *m, const void *base)
 		return json_string(text);
 	case STATE:
 		return json_string(device_state_name(*(const enum device_state *)at));
+	case BYTES:
+		return encode_bytes(at);
 	case STRUCT:
 		return encode_shape(m->shape, at);
 	case POINTER:
@@ -495,6 +295,9 @@ static int decode_member(const struct member *m, json_t *from, void *base, struc
 	case STATE:
 		r = decode_state(from, at, e);
 		break;
+	case BYTES:
+		r = decode_bytes(from, at, e);
+		break;
 	}
 	return r;
 }
@@ -504,17 +307,21 @@ static int decode_shape(const struct shape *shape, json_t *from, void *to, struc
 {
 	if (!json_is_object(from))
 		return error_set(e, -EINVAL, "no object");
-	if (json_object_size(from) != shape->n)
-		return error_set(e, -EINVAL, "%zu members where %zu belong", json_object_size(from), shape->n);
+	size_t seen = 0;
 	for (size_t i = 0; i < shape->n; i++) {
 		const struct member *m = &shape->members[i];
 		json_t *value = json_object_get(from, m->name);
+		if (!value && m->later)
+			continue;
 		int r = value ? decode_member(m, value, to, e) : error_set(e, -EINVAL, "missing");
 		if (r < 0) {
 			error_prefix(e, "%s", m->name);
 			return r;
 		}
+		seen++;
 	}
+	if (json_object_size(from) != seen)
+		return error_set(e, -EINVAL, "%zu members where %zu belong", json_object_size(from), seen);
 	return 0;
 }
 

@@ -56,6 +56,7 @@ static struct address *addresses(size_t *n)
 	a[0].broadcast = ip("192.0.2.255");
 	a[0].route_metric = 1024;
 	STR_COPY(a[0].label, "eth1:1");
+	a[0].protocol = 77;
 	a[1] = (struct address){.prefix = prefix("2001:db8::1/64"), .valid_lifetime = 3600};
 	*n = 2;
 	return a;
@@ -130,6 +131,14 @@ static void fill_facts(struct device_facts *f)
 	                           .hidden = true};
 }
 
+static struct bytes bytes(const char *text, size_t n)
+{
+	struct bytes b = {malloc(n), n};
+	memcpy(b.data, text, n);
+	return b;
+}
+#define BYTES(text) bytes(text, sizeof(text))
+
 static void fill_host(struct host_state *h)
 {
 	*h = (struct host_state){.ifindex = 7,
@@ -142,7 +151,34 @@ static void fill_host(struct host_state *h)
 	                         .permanent_mac = mac("00:11:22:33:44:55:66:77"),
 	                         .up = true,
 	                         .txqlen = 1000,
-	                         .sizes = {65536, 65535, 65534, 65533}};
+	                         .sizes = {65536, 65535, 65534, 65533, 65532},
+	                         .taken_at = 123456789012,
+	                         .master = 4,
+	                         .group = 7,
+	                         .flags = 0x100,
+	                         .xdp = 33,
+	                         .qdisc = "fq_codel",
+	                         .vf = {.known = true,
+	                                .pf = "pf0",
+	                                .pf_ifindex = 5,
+	                                .index = 3,
+	                                .mac = mac("02:00:00:00:00:09"),
+	                                .vlan = 100,
+	                                .qos = 5,
+	                                .vlan_protocol = 0x88a8,
+	                                .min_rate = 1,
+	                                .max_rate = 1000,
+	                                .spoofchk = 1,
+	                                .trust = 0,
+	                                .rss_query = -1,
+	                                .link_state = 2}};
+	h->alias = bytes("\xff not UTF-8", 12);
+	h->altnames = BYTES("enp1s0\0storage-rail-1");
+	h->ipv4 = BYTES("\1\0\0\0");
+	h->ipv6 = BYTES("\0\0\0\2");
+	h->more_sysctls = BYTES("stable_secret=::1");
+	h->features = BYTES("\x12\x34\xfe\xdc");
+	h->objects = BYTES("routes and rules");
 	h->addresses = addresses(&h->n_addresses);
 	h->routes = routes(&h->n_routes);
 	h->neighbours = neighbours(&h->n_neighbours);
@@ -227,6 +263,18 @@ static void assert_same_plan(const struct attach_plan *a, const struct attach_pl
 	assert_int_equal(a->host.n_neighbours, b->host.n_neighbours);
 	assert_memory_equal(a->host.neighbours, b->host.neighbours, a->host.n_neighbours * sizeof(struct neighbour));
 	assert_memory_equal(&a->host, &b->host, offsetof(struct host_state, addresses));
+	assert_memory_equal((const char *)&a->host + offsetof(struct host_state, taken_at),
+	                    (const char *)&b->host + offsetof(struct host_state, taken_at),
+	                    offsetof(struct host_state, alias) - offsetof(struct host_state, taken_at));
+	const struct bytes *in[] = {&a->host.alias,        &a->host.altnames, &a->host.ipv4,   &a->host.ipv6,
+	                            &a->host.more_sysctls, &a->host.features, &a->host.objects};
+	const struct bytes *out[] = {&b->host.alias,        &b->host.altnames, &b->host.ipv4,   &b->host.ipv6,
+	                             &b->host.more_sysctls, &b->host.features, &b->host.objects};
+	for (size_t i = 0; i < ELEMENTS(in); i++) {
+		assert_int_equal(in[i]->n, out[i]->n);
+		assert_memory_equal(in[i]->data, out[i]->data, in[i]->n);
+	}
+	ASSERT_SAME(&a->host, &b->host, struct host_state, vf);
 	assert_int_equal(a->pod.n_addresses, b->pod.n_addresses);
 	assert_memory_equal(a->pod.addresses, b->pod.addresses, a->pod.n_addresses * sizeof(struct address));
 	assert_int_equal(a->pod.n_routes, b->pod.n_routes);
@@ -296,7 +344,11 @@ static void test_strict_reader(void **state)
 	    {"\"state\": \"attached\"", "\"state\": \"published\"", "a prepared claim has no published device"},
 	    {"\"uid\": \"" UID "\"", "\"uid\": \"\"", "ref: uid: empty"},
 	    {"\"device\": \"pci-0000-8a-00-0\"", "\"device\": \"other\"", "the plan is for pci-0000-8a-00-0, not other"},
-	    {"\"plan\": null", "\"plan\": {}", "plan: 0 members"},
+	    {"\"plan\": null", "\"plan\": {}", "plan: facts: missing"},
+	    {"\"alias\": \"ff20", "\"alias\": \"fg20", "alias: no hexadecimal digit at 1"},
+	    {"\"alias\": \"ff20", "\"alias\": \"FF20", "alias: no hexadecimal digit at 0"},
+	    {"\"alias\": \"ff20", "\"alias\": \"f20", "alias: no bytes"},
+	    {"\"qdisc\": \"fq_codel\"", "\"qdisc\": \"sixteen-bytes-xx\"", "qdisc: more than 15 bytes"},
 	    {"\"admin_access\": true", "\"admin_access\": false", "has a plan unless"},
 	    {"\"wants_pod\": true", "\"wants_pod\": true", NULL},
 	};
@@ -330,6 +382,58 @@ static void test_strict_reader(void **state)
 	}
 	free(text);
 	claim_record_free(&r);
+}
+
+/* The text without a member of that name, to the end of its line; where it is the last of its object, without the comma before. */
+static void remove_members(char *text, const char *name)
+{
+	char key[64];
+	snprintf(key, sizeof(key), "\"%s\": ", name);
+	for (char *at; (at = strstr(text, key));) {
+		char *end = at + strlen(key);
+		int depth = 0;
+		for (; depth > 0 || (*end != ',' && *end != '\n'); end++)
+			depth += (*end == '{') - (*end == '}');
+		if (*end == ',') {
+			end++;
+		} else
+			while (*--at != ',')
+				continue;
+		memmove(at, end, strlen(end) + 1);
+	}
+}
+
+static void test_record_of_the_first_version(void **state)
+{
+	static const char *const later[] = {"taken_at", "master", "group",        "xdp",      "qdisc",   "alias", "altnames",
+	                                    "ipv4",     "ipv6",   "more_sysctls", "features", "objects", "vf",    "gso_max_segs"};
+	struct claim_record r = full_record(UID);
+	char *text, *again;
+	size_t len, len_again;
+	(void)state;
+	struct host_state *h = &r.devices[0].plan->host;
+	assert_int_equal(record_encode(&r, &text, &len, NULL), 0);
+	char *host = strstr(text, "\"host\": {"), *pod = host ? strstr(host, "\"pod\": {") : NULL;
+	assert_non_null(pod);
+	_cleanup_free_ char *before = strndup(text, (size_t)(host - text)), *middle = strndup(host, (size_t)(pod - host)), *old = NULL;
+	for (size_t i = 0; i < ELEMENTS(later); i++)
+		remove_members(middle, later[i]);
+	assert_true(asprintf(&old, "%s%s%s", before, middle, pod) > 0);
+	assert_null(strstr(middle, "taken_at"));
+	struct claim_record back = decode(old, strlen(old));
+	const struct host_state *is = &back.devices[0].plan->host;
+	assert_int_equal(is->taken_at, 0);
+	assert_int_equal(is->sizes.gso_max, h->sizes.gso_max);
+	assert_int_equal(is->sizes.gso_max_segs, 0);
+	assert_int_equal(is->n_routes, h->n_routes);
+	assert_null(is->objects.data);
+	assert_false(is->vf.known);
+	assert_int_equal(record_encode(&back, &again, &len_again, NULL), 0); /* and is written anew with them */
+	assert_non_null(strstr(again, "\"objects\": \"\""));
+	free(text);
+	free(again);
+	claim_record_free(&r);
+	claim_record_free(&back);
 }
 
 static void test_not_utf8(void **state)
@@ -593,6 +697,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_round_trip),
 	    cmocka_unit_test(test_strict_reader),
+	    cmocka_unit_test(test_record_of_the_first_version),
 	    cmocka_unit_test(test_not_utf8),
 	    cmocka_unit_test_setup_teardown(test_write_load_remove, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_broken_files, setup, teardown),

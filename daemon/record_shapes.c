@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/record_shapes.h"
+
+#include <assert.h>
+
+#include "core/base/cleanup.h"
+#include "daemon/record.h"
+
+#define SIZE_OF(s, m) sizeof(((struct s *)NULL)->m)
+#define M(s, t, m)                                                                                                                         \
+	{                                                                                                                                  \
+		.name = #m, .type = (t), .offset = offsetof(struct s, m)                                                                   \
+	}
+#define M_LATER(s, t, m)                                                                                                                   \
+	{                                                                                                                                  \
+		.name = #m, .type = (t), .offset = offsetof(struct s, m), .later = true                                                    \
+	}
+#define M_TEXT(s, m, r)                                                                                                                    \
+	{                                                                                                                                  \
+		.name = #m, .type = TEXT, .offset = offsetof(struct s, m), .size = SIZE_OF(s, m), .rule = (r)                              \
+	}
+#define M_STRUCT(s, m, sh)                                                                                                                 \
+	{                                                                                                                                  \
+		.name = #m, .type = STRUCT, .offset = offsetof(struct s, m), .shape = &(sh)                                                \
+	}
+#define M_LIST(s, m, count, sh)                                                                                                            \
+	{                                                                                                                                  \
+		.name = #m, .type = LIST, .offset = offsetof(struct s, m), .shape = &(sh), .count_offset = offsetof(struct s, count),      \
+		.max = RECORD_LIST_MAX                                                                                                     \
+	}
+#define SHAPE(name, s) static const struct shape name##_shape = {sizeof(struct s), name##_members, ELEMENTS(name##_members)}
+
+static const struct member claim_ref_members[] = {
+    M_TEXT(claim_ref, uid, UID_TEXT),
+    M_TEXT(claim_ref, namespace_, NAME_TEXT),
+    M_TEXT(claim_ref, name, NAME_TEXT),
+};
+SHAPE(claim_ref, claim_ref);
+
+static const struct member pod_ref_members[] = {
+    M_TEXT(pod_ref, uid, NAME_TEXT),
+    M_TEXT(pod_ref, namespace_, NAME_TEXT),
+    M_TEXT(pod_ref, name, NAME_TEXT),
+};
+SHAPE(pod_ref, pod_ref);
+
+static const struct member sandbox_members[] = {
+    M_TEXT(sandbox, id, NAME_TEXT),
+    M_STRUCT(sandbox, pod, pod_ref_shape),
+    M_TEXT(sandbox, netns, ANY_TEXT),
+    M(sandbox, U32, pid),
+};
+SHAPE(sandbox, sandbox);
+
+static const struct member prefix_members[] = {{.name = "prefix", .type = PREFIX, .offset = 0}};
+SHAPE(prefix, ip_prefix);
+
+static const struct member pod_state_members[] = {
+    M_TEXT(pod_state, ifname, NAME_TEXT),
+    M(pod_state, MAC, mac),
+    {.name = "addresses",
+     .type = ARRAY,
+     .offset = offsetof(struct pod_state, addresses),
+     .shape = &prefix_shape,
+     .count_offset = offsetof(struct pod_state, n_addresses),
+     .max = SIZE_OF(pod_state, addresses) / sizeof(struct ip_prefix)},
+};
+SHAPE(pod_state, pod_state);
+
+static const struct member facts_members[] = {
+    M_TEXT(device_facts, name, UID_TEXT),
+    M(device_facts, I32, ifindex),
+    M(device_facts, I32, master),
+    M(device_facts, I32, lower),
+    M(device_facts, U32, mtu),
+    M(device_facts, MAC, mac),
+    M(device_facts, MAC, permanent_mac),
+    M_TEXT(device_facts, ifname, NAME_TEXT),
+    M_TEXT(device_facts, encapsulation, ANY_TEXT),
+    M_TEXT(device_facts, alias, ANY_TEXT),
+    M_TEXT(device_facts, state, ANY_TEXT),
+    M_TEXT(device_facts, type, ANY_TEXT),
+    M_TEXT(device_facts, ipv4, ANY_TEXT),
+    M_TEXT(device_facts, ipv6, ANY_TEXT),
+    M_TEXT(device_facts, pci_address, NAME_TEXT),
+    M_TEXT(device_facts, pci_vendor, ANY_TEXT),
+    M_TEXT(device_facts, pci_device, ANY_TEXT),
+    M_TEXT(device_facts, pci_subsystem, ANY_TEXT),
+    M_TEXT(device_facts, pcie_root, ANY_TEXT),
+    M_TEXT(device_facts, driver, ANY_TEXT),
+    M_TEXT(device_facts, pf_ifname, NAME_TEXT),
+    M(device_facts, U32, pf_mtu),
+    M(device_facts, I32, numa_node),
+    M(device_facts, I32, sriov_vfs),
+    M_TEXT(device_facts, rdma_device, NAME_TEXT),
+    M(device_facts, BOOL, up),
+    M(device_facts, BOOL, loopback),
+    M(device_facts, BOOL, is_virtual),
+    M(device_facts, BOOL, sriov),
+    M(device_facts, BOOL, is_vf),
+    M(device_facts, BOOL, rdma),
+    M(device_facts, BOOL, ebpf),
+    M(device_facts, BOOL, hidden),
+};
+SHAPE(facts, device_facts);
+
+static const struct member address_members[] = {
+    M(address, PREFIX, prefix),          M(address, U32, flags),        M(address, U32, valid_lifetime),
+    M(address, U32, preferred_lifetime), M(address, U8, scope),         M(address, ADDRESS, peer),
+    M(address, ADDRESS, broadcast),      M(address, U32, route_metric), M_TEXT(address, label, ANY_TEXT),
+    M_LATER(address, U8, protocol),
+};
+SHAPE(address, address);
+
+static const struct member route_members[] = {
+    M(route, PREFIX, destination), M(route, ADDRESS, gateway), M(route, ADDRESS, source), M(route, U32, table), M(route, U32, metric),
+    M(route, U8, scope),           M(route, U8, protocol),     M(route, U8, type),        M(route, U8, flags),
+};
+SHAPE(route, route);
+
+static const struct member rule_members[] = {
+    M(rule, BOOL, has_priority), M(rule, U32, priority), M(rule, PREFIX, source), M(rule, PREFIX, destination), M(rule, U32, table),
+};
+SHAPE(rule, rule);
+
+static const struct member neighbour_members[] = {M(neighbour, ADDRESS, destination), M(neighbour, MAC, mac)};
+SHAPE(neighbour, neighbour);
+
+static const struct member sizes_members[] = {
+    M(link_sizes, U32, gso_max),
+    M(link_sizes, U32, gro_max),
+    M(link_sizes, U32, gso_ipv4_max),
+    M(link_sizes, U32, gro_ipv4_max),
+    M_LATER(link_sizes, U32, gso_max_segs),
+};
+SHAPE(sizes, link_sizes);
+
+static const struct member config_members[] = {
+    M_TEXT(network_config, ifname, NAME_TEXT),
+    M(network_config, U32, mtu),
+    M(network_config, MAC, mac),
+    M_STRUCT(network_config, sizes, sizes_shape),
+    M(network_config, I8, dhcp),
+    M(network_config, I8, disable_ebpf),
+    M(network_config, I8, forwarding),
+    M(network_config, I8, arp_ignore),
+    M(network_config, I8, arp_announce),
+    M(network_config, BOOL, addresses_given),
+    M_LIST(network_config, addresses, n_addresses, address_shape),
+    M_LIST(network_config, routes, n_routes, route_shape),
+    M_LIST(network_config, rules, n_rules, rule_shape),
+    M_LIST(network_config, neighbours, n_neighbours, neighbour_shape),
+    M_TEXT(network_config, vrf_name, NAME_TEXT),
+    M(network_config, U32, vrf_table),
+    M(network_config, BOOL, has_ethtool),
+    M_TEXT(network_config, profile, ANY_TEXT),
+};
+SHAPE(config, network_config);
+
+static const struct member vf_members[] = {
+    M(vf_settings, BOOL, known),   M_TEXT(vf_settings, pf, NAME_TEXT), M(vf_settings, I32, pf_ifindex), M(vf_settings, U32, index),
+    M(vf_settings, MAC, mac),      M(vf_settings, U32, vlan),          M(vf_settings, U32, qos),        M(vf_settings, U32, vlan_protocol),
+    M(vf_settings, U32, min_rate), M(vf_settings, U32, max_rate),      M(vf_settings, I8, spoofchk),    M(vf_settings, I8, trust),
+    M(vf_settings, I8, rss_query), M(vf_settings, I8, link_state),
+};
+SHAPE(vf, vf_settings);
+
+static const struct member host_members[] = {
+    M(host_state, I32, ifindex),
+    M_TEXT(host_state, ifname, NAME_TEXT),
+    M_TEXT(host_state, type, ANY_TEXT),
+    M(host_state, U32, mtu),
+    M(host_state, U32, min_mtu),
+    M(host_state, U32, max_mtu),
+    M(host_state, MAC, mac),
+    M(host_state, MAC, permanent_mac),
+    M(host_state, BOOL, up),
+    M(host_state, U32, txqlen),
+    M_STRUCT(host_state, sizes, sizes_shape),
+    M_LIST(host_state, addresses, n_addresses, address_shape),
+    M_LIST(host_state, routes, n_routes, route_shape),
+    M_LIST(host_state, neighbours, n_neighbours, neighbour_shape),
+    M_LATER(host_state, U64, taken_at),
+    M_LATER(host_state, I32, master),
+    M_LATER(host_state, U32, group),
+    M_LATER(host_state, U32, flags),
+    M_LATER(host_state, U32, xdp),
+    {.name = "qdisc",
+     .type = TEXT,
+     .offset = offsetof(struct host_state, qdisc),
+     .size = SIZE_OF(host_state, qdisc),
+     .rule = NAME_TEXT,
+     .later = true},
+    M_LATER(host_state, BYTES, alias),
+    M_LATER(host_state, BYTES, altnames),
+    M_LATER(host_state, BYTES, ipv4),
+    M_LATER(host_state, BYTES, ipv6),
+    M_LATER(host_state, BYTES, more_sysctls),
+    M_LATER(host_state, BYTES, features),
+    M_LATER(host_state, BYTES, objects),
+    {.name = "vf", .type = STRUCT, .offset = offsetof(struct host_state, vf), .shape = &vf_shape, .later = true},
+};
+SHAPE(host, host_state);
+
+static const struct member plan_members[] = {
+    M_STRUCT(attach_plan, facts, facts_shape),
+    M_STRUCT(attach_plan, host, host_shape),
+    M_STRUCT(attach_plan, pod, config_shape),
+};
+const struct shape plan_shape = {sizeof(struct attach_plan), plan_members, ELEMENTS(plan_members)};
+
+static const struct member attachment_members[] = {
+    M_TEXT(attachment_record, request, ANY_TEXT),
+    M_TEXT(attachment_record, pool, ANY_TEXT),
+    M_TEXT(attachment_record, share_id, NAME_TEXT),
+    M(attachment_record, BOOL, admin_access),
+    M_TEXT(attachment_record, device, UID_TEXT),
+    M(attachment_record, STATE, state),
+    {.name = "plan", .type = POINTER, .offset = offsetof(struct attachment_record, plan), .shape = &plan_shape},
+    M_STRUCT(attachment_record, pod, pod_state_shape),
+    M_TEXT(attachment_record, attached_in, NAME_TEXT),
+};
+SHAPE(attachment, attachment_record);
+
+static const struct member record_members[] = {
+    M_STRUCT(claim_record, ref, claim_ref_shape),
+    M_STRUCT(claim_record, pod, pod_ref_shape),
+    M_STRUCT(claim_record, sandbox, sandbox_shape),
+    M(claim_record, U64, netns_inode),
+    M(claim_record, BOOL, wants_pod),
+    M(claim_record, BOOL, unprepared),
+    {.name = "devices",
+     .type = LIST,
+     .offset = offsetof(struct claim_record, devices),
+     .shape = &attachment_shape,
+     .count_offset = offsetof(struct claim_record, n),
+     .max = CLAIM_DEVICES_MAX},
+};
+const struct shape record_shape = {sizeof(struct claim_record), record_members, ELEMENTS(record_members)};
+
+/* A member that came or went in a header must come or go in its table, too. */
+#define MEMBERS_FIT(s, bytes) static_assert(sizeof(void *) != 8 || sizeof(struct s) == (bytes), "the table of struct " #s " must follow it")
+MEMBERS_FIT(claim_record, 1824);
+MEMBERS_FIT(attachment_record, 968);
+MEMBERS_FIT(sandbox, 1028);
+MEMBERS_FIT(pod_state, 336);
+MEMBERS_FIT(attach_plan, 1520);
+MEMBERS_FIT(device_facts, 888);
+MEMBERS_FIT(host_state, 400);
+MEMBERS_FIT(network_config, 224);
+MEMBERS_FIT(address, 92);
+MEMBERS_FIT(route, 64);
+MEMBERS_FIT(rule, 48);
+MEMBERS_FIT(neighbour, 38);
+MEMBERS_FIT(link_sizes, 20);
+MEMBERS_FIT(vf_settings, 76);
