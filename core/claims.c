@@ -125,7 +125,21 @@ void claim_changed(struct claim *claim)
 	claim->version++;
 }
 
-void claim_set_wish(struct core *c, struct claim *claim, bool pod, const struct sandbox *sandbox)
+/* An error that no longer waits is cleared, too: a hook that begins anew must not be answered with what failed before. */
+void claim_hurry_moves(struct claim *claim, bool attach_only)
+{
+	for (size_t i = 0; i < claim->record.n; i++) {
+		struct attachment *a = &claim->attachments[i];
+		/* What failed on the way home failed whatever the wish, or the record, is. */
+		bool homeward = a->op_type != EFFECT_ATTACH && (a->place != PLACE_HOST || a->restore);
+		if (a->op || (attach_only && homeward))
+			continue;
+		a->retry_at = NEVER;
+		a->error[0] = 0;
+	}
+}
+
+void claim_set_wish(struct claim *claim, bool pod, const struct sandbox *sandbox)
 {
 	struct claim_record *r = &claim->record;
 	if (r->wants_pod == pod && (!sandbox || str_equal(r->sandbox.id, sandbox->id)))
@@ -137,23 +151,14 @@ void claim_set_wish(struct core *c, struct claim *claim, bool pod, const struct 
 	}
 	claim_changed(claim);
 	claim->intent = claim->version;
-	claim_hurry(c, claim);
+	claim_hurry_moves(claim, true);
 }
 
-void claim_hurry(struct core *c, struct claim *claim)
+void claim_hurry(struct claim *claim)
 {
-	for (size_t i = 0; i < claim->record.n; i++) {
-		struct attachment *a = &claim->attachments[i];
-		if (a->retry_at == NEVER)
-			continue;
-		a->retry_at = NEVER;
-		a->error[0] = 0;
-	}
-	if (claim->store_retry.at != NEVER)
-		claim->store_retry.at = c->now;
+	claim_hurry_moves(claim, false);
+	claim->store_retry.at = claim->token_retry.at = NEVER;
 	claim->store_error[0] = 0;
-	if (claim->token_retry.at != NEVER)
-		claim->token_retry.at = c->now;
 }
 
 uint64_t retry_after(const struct core *c, unsigned failures)

@@ -183,8 +183,9 @@ bool claim_is_attached(const struct claim *claim); /* all of it is in its sandbo
 bool claim_has_movable(const struct claim *claim);
 const struct attachment *claim_failing(const struct claim *claim); /* the first whose last operation failed and waits */
 void claim_changed(struct claim *claim);                           /* the record changed: it will be stored */
-void claim_set_wish(struct core *c, struct claim *claim, bool pod, const struct sandbox *sandbox);
-void claim_hurry(struct core *c, struct claim *claim); /* try what failed now, not when the backoff says */
+void claim_set_wish(struct claim *claim, bool pod, const struct sandbox *sandbox);
+void claim_hurry(struct claim *claim); /* try what failed now, not when the backoff says */
+void claim_hurry_moves(struct claim *claim, bool attach_only);
 uint64_t retry_after(const struct core *c, unsigned failures);
 void retry_failed(const struct core *c, struct retry *r);
 

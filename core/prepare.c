@@ -300,7 +300,7 @@ void unprepare_request(struct core *c, const struct event *e)
 		if (!claim || claim->phase >= CLAIM_UNPREPARED)
 			continue;
 		claim->unprepare = true;
-		claim_set_wish(c, claim, false, NULL);
-		claim_hurry(c, claim);
+		claim_set_wish(claim, false, NULL);
+		claim_hurry(claim);
 	}
 }

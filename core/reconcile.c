@@ -77,6 +77,8 @@ static void store_done(struct core *c, struct claim *claim, const struct event *
 	}
 	claim->stored = claim->storing;
 	claim->store_retry = (struct retry){.at = NEVER};
+	if (claim->store_error[0])
+		claim_hurry_moves(claim, true); /* they failed for want of this */
 	claim->store_error[0] = 0;
 	if (claim->phase == CLAIM_UNPREPARED && claim->stored == claim->version)
 		claim_let_go(c, claim);

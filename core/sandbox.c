@@ -123,21 +123,21 @@ static int sandbox_adopt(struct core *c, const struct sandbox *s, struct error *
 			                 "pod %s/%s uses the host's network, or the runtime named no network namespace: its claim %s "
 			                 "cannot get its devices",
 			                 s->pod.namespace_, s->pod.name, claim->record.ref.name);
-		claim_set_wish(c, claim, true, s);
-		claim_hurry(c, claim);
+		claim_set_wish(claim, true, s);
+		claim_hurry(claim);
 		pin_request(c, s, 0);
 	}
 	return 0;
 }
 
 /* RunPodSandbox was answered with an error: the runtime takes the sandbox down, and not every version tells us so by a hook. Nothing may go
- * in any more. */
+ * in any more. Nobody outside asked for haste: a record that the disk did not take just now waits for its time. */
 void sandbox_refused(struct core *c, const char *id)
 {
 	c->again = true;
 	for (size_t i = 0; i < c->n_claims; i++)
 		if (c->claims[i]->phase == CLAIM_READY && str_equal(c->claims[i]->record.sandbox.id, id))
-			claim_set_wish(c, c->claims[i], false, NULL);
+			claim_set_wish(c->claims[i], false, NULL);
 }
 
 static void sandbox_run(struct core *c, const struct event *e, enum waiter_kind kind)
@@ -163,8 +163,10 @@ static void sandbox_stop(struct core *c, const struct event *e)
 {
 	const struct sandbox *s = e->hook.sandbox;
 	for (size_t i = 0; i < c->n_claims; i++)
-		if (c->claims[i]->phase == CLAIM_READY && str_equal(c->claims[i]->record.sandbox.id, s->id))
-			claim_set_wish(c, c->claims[i], false, NULL);
+		if (c->claims[i]->phase == CLAIM_READY && str_equal(c->claims[i]->record.sandbox.id, s->id)) {
+			claim_set_wish(c->claims[i], false, NULL);
+			claim_hurry(c->claims[i]);
+		}
 	struct waiter *w = waiter_add(c, WAIT_STOP, e->hook.call, e->hook.deadline);
 	STR_COPY(w->sandbox, s->id);
 }
@@ -189,11 +191,12 @@ static void sandbox_synchronize(struct core *c, const struct event *e)
 		if (sandbox_listed(e, claim->record.sandbox.id))
 			continue;
 		if (claim->record.wants_pod)
-			claim_set_wish(c, claim, false, NULL);
+			claim_set_wish(claim, false, NULL);
+		claim_hurry(claim);
 		for (size_t k = 0; list && k < e->synchronize.n; k++) {
 			const struct sandbox *s = &list[k];
 			if (str_equal(s->pod.uid, claim->record.pod.uid) && *s->netns && claim_has_movable(claim)) {
-				claim_set_wish(c, claim, true, s);
+				claim_set_wish(claim, true, s);
 				pin_request(c, s, 0);
 			}
 		}
