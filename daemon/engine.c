@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -131,6 +132,17 @@ static int recover(struct engine *g, struct error *e)
 	return 0;
 }
 
+/* Records of another boot tell of namespaces that are dead and of a host that was configured afresh. */
+static void read_boot_id(char *id, size_t size)
+{
+	id[0] = '\0';
+	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+	if (f && fgets(id, (int)size, f))
+		id[strcspn(id, "\n")] = '\0';
+	if (f)
+		fclose(f);
+}
+
 static int start_core(struct engine *g, struct error *e)
 {
 	const struct options *o = g->options;
@@ -139,8 +151,12 @@ static int start_core(struct engine *g, struct error *e)
 		error_prefix(e, "--filter");
 		return r;
 	}
-	const struct core_options options = {
-	    .driver = o->driver_name, .node = o->node, .filter = g->filter, .synchronous_hooks = o->synchronous_hooks};
+	const struct core_options options = {.driver = o->driver_name,
+	                                     .node = o->node,
+	                                     .boot_id = g->boot_id,
+	                                     .filter = g->filter,
+	                                     .synchronous_hooks = o->synchronous_hooks};
+	read_boot_id(g->boot_id, sizeof(g->boot_id));
 	r = core_new(&options, &g->core);
 	return r < 0 ? error_set(e, r, "the state machine cannot be made: %s", strerror(-r)) : 0;
 }
@@ -248,6 +264,7 @@ static void close_all(struct engine *g)
 	for (int i = 0; i < TIMER_MAX; i++)
 		uv_close((uv_handle_t *)&g->timers[i], NULL);
 	notify_close(TAKE_PTR(g->notify));
+	netns_table_free(&g->namespaces);
 	g->drained = true;
 }
 
@@ -348,7 +365,6 @@ void engine_free(struct engine *g)
 	core_free(g->core);
 	filter_free(g->filter);
 	mover_free(g->mover);
-	netns_table_free(&g->namespaces);
 	rdma_table_free(&g->rdma);
 	cdi_close(g->cdi);
 	store_close(g->store);

@@ -22,7 +22,12 @@ struct move_job {
 	/* the others */
 	struct attach_plan *plan; /* one reference, counted on the loop */
 	struct claim_ref claim;
-	int netns_fd;    /* our own, so that the table may change meanwhile; -1 = look on the host */
+	int netns_fd; /* our own, so that the table may change meanwhile; -1 = look on the host */
+	uint64_t netns_inode;
+	char sandbox[SANDBOX_ID_SIZE];
+	bool listen;  /* nobody listens in the namespace yet: */
+	int watch_fd; /* the socket for it; -1 = none */
+	struct error watch_error;
 	int netns_error; /* a namespace was named, but there is no descriptor of it: nothing may be concluded from the host alone */
 	struct move_result moved;
 
@@ -44,7 +49,7 @@ static struct move_job *job_new(struct engine *g, const struct effect *f, void (
 	j->engine = g;
 	j->type = f->type;
 	j->op = f->op;
-	j->netns_fd = -1;
+	j->netns_fd = j->watch_fd = -1;
 	return j;
 }
 
@@ -110,15 +115,48 @@ static void move_work(struct worker_job *job)
 	struct move_job *j = (struct move_job *)job;
 	uint64_t started = uv_hrtime();
 	mark("job", mark_effect(j->type), "begin");
+	/* Before the device is looked for: what leaves afterwards is heard. */
+	if (j->listen && j->netns_fd >= 0)
+		(void)mover_open_watch(j->engine->mover, j->netns_fd, &j->watch_fd, &j->watch_error);
 	j->result = move(j);
 	mark("job", mark_effect(j->type), "end");
 	j->duration_ns = uv_hrtime() - started;
+}
+
+static void on_link_gone(struct pod_watch *w, int32_t ifindex, const char *ifname, void *user)
+{
+	struct engine *g = user;
+	struct event e = {.type = EVENT_POD_DEVICE_GONE, .pod_device_gone = {.ifindex = ifindex}};
+	const char *sandbox = netns_table_heard(&g->namespaces, w);
+	if (!sandbox)
+		return;
+	(void)STR_COPY(e.pod_device_gone.sandbox, sandbox);
+	(void)STR_COPY(e.pod_device_gone.ifname, ifname);
+	engine_feed(g, &e);
+}
+
+/* Without ears in a pod nothing is lost but the news: the device's end is noticed when the pod ends. */
+static void start_listening(struct engine *g, struct move_job *j)
+{
+	struct pod_watch *watch = NULL;
+	int fd = j->watch_fd;
+	if (!j->listen || (fd < 0 && j->watch_error.code == 0))
+		return;
+	if (fd >= 0 && pod_watch_start(g->loop, fd, on_link_gone, g, &watch, &j->watch_error) < 0)
+		close(fd);
+	if (!watch)
+		log_write(LOG_WARNING, LOG_KIND_KERNEL,
+		          &(struct log_about){.claim = &j->claim, .sandbox = j->sandbox, .result = j->watch_error.code}, "%s",
+		          j->watch_error.text);
+	else if (g->drained || netns_table_listen(&g->namespaces, j->sandbox, j->netns_inode, watch) < 0)
+		pod_watch_close(watch);
 }
 
 static void move_done(struct worker_job *job)
 {
 	struct move_job *j = (struct move_job *)job;
 	struct engine *g = j->engine;
+	start_listening(g, j);
 	if (j->netns_fd >= 0)
 		close(j->netns_fd);
 	if (j->type != EFFECT_PROBE)
@@ -154,10 +192,12 @@ void perform_move(struct engine *g, struct effect *f)
 	j->plan = attach_plan_ref(f->move.plan);
 	j->claim = f->move.claim;
 	if (f->move.sandbox[0] || f->type == EFFECT_ATTACH) {
-		int held = netns_table_get(&g->namespaces, f->move.sandbox);
+		int held = netns_table_get(&g->namespaces, f->move.sandbox, &j->netns_inode);
 		j->netns_fd = held < 0 ? -1 : fcntl(held, F_DUPFD_CLOEXEC, 3);
 		if (j->netns_fd < 0)
 			j->netns_error = held < 0 ? -ENOENT : -errno;
+		j->listen = f->type != EFFECT_DETACH && netns_table_is_deaf(&g->namespaces, f->move.sandbox);
+		(void)STR_COPY(j->sandbox, f->move.sandbox);
 	}
 	worker_submit(g->mover_worker, &j->job);
 }

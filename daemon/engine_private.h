@@ -62,6 +62,7 @@ struct engine {
 	struct notify *notify;
 	struct api_op *api_ops;
 
+	char boot_id[40];
 	struct metrics metrics;
 	struct calls calls;
 	char (*claims_on_disk)[UID_SIZE]; /* during the start: what the sweep of CDI files must keep */
