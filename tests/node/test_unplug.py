@@ -78,4 +78,4 @@ def test_renamed_inside_the_pod():
 
 
 if __name__ == "__main__":
-    LANE.run(globals(), "unplug")
+    LANE.run(globals(), "node-unplug")

@@ -134,4 +134,4 @@ def test_updates_while_pods_start():
 
 
 if __name__ == "__main__":
-    LANE.run(globals(), "update")
+    LANE.run(globals(), "node-update")
