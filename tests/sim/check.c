@@ -27,10 +27,38 @@ void check_container_start(struct sim *s, int pod)
 	}
 }
 
-struct view {
-	struct sim *s;
-	int owners[DEVICES];
-};
+/* Promise 2, at the moment CreateContainer is answered: the container was created on the strength of a pending file, too. */
+void check_let_in(struct sim *s, int pod)
+{
+	const struct wpod *p = &s->pods[pod];
+	for (int k = 0; k < CLAIMS_PER_POD; k++)
+		if (p->claims[k].used && !p->claims[k].marker)
+			sim_break(s, "promise 2: a container of pod %d is let in without the marker of %s", pod, p->claims[k].ref.uid);
+}
+
+/* Promise 1: a namespace that nobody holds dies when its stop is answered; there was time to try again. */
+void check_stop_answered(struct sim *s, int sandbox, uint64_t left)
+{
+	for (int i = 0; i < DEVICES; i++)
+		if (sandbox >= 0 && s->devices[i].exists && s->devices[i].place == sandbox && !s->sandboxes[sandbox].pinned && left > 1000)
+			sim_break(s, "promise 1: the stop of sb%d was answered with nic%d in it and nobody holding it", sandbox, i);
+}
+
+const struct claim_record *record_of(const struct sim *s, const char *uid)
+{
+	for (size_t i = 0; i < s->n_records; i++)
+		if (str_equal(s->records[i].ref.uid, uid))
+			return &s->records[i];
+	return NULL;
+}
+
+/* Promise 5: the kubelet will not ask again. */
+void check_unprepared(struct sim *s, const char *uid)
+{
+	const struct claim_record *r = record_of(s, uid);
+	if (r && !r->unprepared)
+		sim_break(s, "promise 5: %s was unprepared and a crash would bring it back", uid);
+}
 
 static bool all_told(const struct sim *s)
 {
@@ -39,6 +67,80 @@ static bool all_told(const struct sim *s)
 			return false;
 	return s->uplinks_told;
 }
+
+static bool node_needs(const struct sim *s, int i)
+{
+	return all_told(s) && s->devices[i].exists && s->devices[i].place == ON_HOST && device_is_uplink(s, i);
+}
+
+void check_begin(struct sim *s, const struct effect *f)
+{
+	if (s->failing && f->type == s->failed_type && str_equal(effect_subject(f), s->failed_subject))
+		sim_break(s, "promise 4: what failed for %s is begun again without a pause", s->failed_subject);
+	if (f->type == EFFECT_SNAPSHOT && node_needs(s, device_index(f->snapshot.device)))
+		sim_break(s, "promise 7: %s carries the node's route and is prepared", f->snapshot.device);
+	const struct claim_record *r = f->type == EFFECT_ATTACH ? record_of(s, f->move.claim.uid) : NULL;
+	if (f->type == EFFECT_ATTACH && (!r || !str_equal(r->sandbox.id, f->move.sandbox)))
+		sim_break(s, "promise 5: %s goes into %s and the record does not say so", f->move.plan->facts.name, f->move.sandbox);
+	if (f->type == EFFECT_ATTACH && node_needs(s, device_index(f->move.plan->facts.name)))
+		sim_break(s, "promise 7: %s carries the node's route and is attached", f->move.plan->facts.name);
+}
+
+static void check_attach(struct sim *s, const struct effect *f)
+{
+	int i = device_index(f->move.plan->facts.name), sandbox = sandbox_index(f->move.sandbox);
+	const struct wpod *p = &s->pods[s->sandboxes[sandbox].pod];
+	if (s->devices[i].exists && s->devices[i].place == sandbox && p->phase == POD_RUNNING && p->sandbox == sandbox)
+		sim_break(s, "promise 2: nic%d is configured anew under a container that runs", i);
+}
+
+void check_perform(struct sim *s, const struct effect *f)
+{
+	if (f->type == EFFECT_ATTACH)
+		check_attach(s, f);
+	if (f->type == EFFECT_DETACH || f->type == EFFECT_PROBE) {
+		const struct wdevice *d = &s->devices[device_index(f->move.plan->facts.name)];
+		if (d->exists && d->place >= 0 && s->sandboxes[d->place].alive && !*f->move.sandbox)
+			sim_break(s, "promise 1: %s is looked for on the host alone, it is in sb%d", f->move.plan->facts.name, d->place);
+	}
+	const struct wclaim *c = f->type == EFFECT_DETACH ? claim_by_uid(s, f->move.claim.uid, NULL) : NULL;
+	if (c && c->token == TOKEN_FINAL)
+		sim_break(s, "promise 2: %s is taken away while the CDI file of %s lets containers in", f->move.plan->facts.name,
+		          c->ref.uid);
+	if (f->type != EFFECT_TOKEN || f->token.token != TOKEN_PENDING)
+		return;
+	int sandbox = (int)f->token.sandbox_pid - 1000;
+	if (!s->connected)
+		sim_break(s, "promise 2: a pending CDI file of %s, and no hook to hold a container back", f->token.claim.uid);
+	else if (sandbox < 0 || !s->sandboxes[sandbox].pinned)
+		sim_break(s, "promise 2: a pending CDI file of %s, and nobody holds sb%d", f->token.claim.uid, sandbox);
+}
+
+/* No crash may bring back two claims of one device, or two devices of one name. */
+void check_record(struct sim *s, const struct claim_record *r)
+{
+	for (size_t k = 0; !r->unprepared && k < s->n_records; k++) {
+		const struct claim_record *other = &s->records[k];
+		bool another = !str_equal(r->ref.uid, other->ref.uid);
+		for (size_t i = 0; i < r->n; i++)
+			for (size_t j = 0; !other->unprepared && j < other->n; j++) {
+				const struct attach_plan *mine = r->devices[i].plan, *theirs = other->devices[j].plan;
+				if (!mine || !theirs)
+					continue;
+				if (another && str_equal(r->devices[i].device, other->devices[j].device))
+					sim_break(s, "promise 1: the records of %s and %s both name %s", r->ref.uid, other->ref.uid,
+					          r->devices[i].device);
+				if ((another || i != j) && str_equal(r->pod.uid, other->pod.uid) &&
+				    str_equal(mine->pod.ifname, theirs->pod.ifname))
+					sim_break(s, "promise 8: two devices of %s are to be called %s", r->pod.uid, mine->pod.ifname);
+			}
+	}
+}
+
+struct view {
+	struct sim *s;
+	int owners[DEVICES];
+};
 
 static void check_device(const struct core_device_view *d, void *user)
 {
@@ -72,14 +174,13 @@ void check_promises(struct sim *s)
 
 static void check_status(struct sim *s, const struct wclaim *c, int sandbox)
 {
-	for (size_t i = 0; c->status_known && c->status_n && i < c->n; i++) {
+	for (size_t i = 0; !c->untold && i < c->n; i++) {
 		const struct wdevice *d = &s->devices[c->devices[i]];
 		bool there = sandbox >= 0 && d->place == sandbox;
 		if (!d->exists) /* unplugged inside a pod: the host's namespace does not hear of it */
 			continue;
-		if (c->status_ready[i] != there)
-			sim_break(s, "promise 6: the status of %s says nic%d is %sready", c->ref.uid, c->devices[i],
-			          c->status_ready[i] ? "" : "not ");
+		if ((c->status_n && c->status_ready[i]) != there)
+			sim_break(s, "promise 6: the status of %s says nic%d is %sready", c->ref.uid, c->devices[i], there ? "not " : "");
 	}
 }
 
@@ -98,8 +199,10 @@ void check_rest(struct sim *s)
 			for (size_t i = 0; c->used && i < c->n; i++)
 				hurt |= !s->devices[c->devices[i]].exists || device_is_uplink(s, c->devices[i]) ||
 				        s->devices[c->devices[i]].generation != c->generations[i];
-			if (c->used && c->exists && p->phase == POD_RUNNING)
+			if (c->used && c->exists && (p->phase == POD_RUNNING || p->phase == POD_STOPPED))
 				check_status(s, c, p->sandbox);
+			if (c->used && c->exists && p->phase == POD_IDLE && c->status_n && !c->untold)
+				sim_break(s, "promise 6: the status of %s still names devices", c->ref.uid);
 		}
 		if (p->phase != POD_IDLE && p->phase != POD_RUNNING && p->phase != POD_STOPPED && !hurt)
 			sim_break(s, "promise 2: pod %d never came up (phase %d)", pod, p->phase);
@@ -110,8 +213,8 @@ void check_rest(struct sim *s)
 		for (int pod = 0; pod < PODS; pod++)
 			for (int k = 0; k < CLAIMS_PER_POD; k++)
 				for (size_t n = 0; n < s->pods[pod].claims[k].n; n++)
-					wanted |= s->pods[pod].phase != POD_IDLE && s->pods[pod].claims[k].prepared &&
-					          s->pods[pod].claims[k].devices[n] == i;
+					wanted |= s->pods[pod].phase != POD_IDLE && s->pods[pod].phase != POD_STOPPED &&
+					          s->pods[pod].claims[k].prepared && s->pods[pod].claims[k].devices[n] == i;
 		if (d->exists && !wanted && (d->place != ON_HOST || d->mtu != d->home || !d->named))
 			sim_break(s, "promise 3: at rest nic%d is not as it was (place %d, mtu %u for %u)", i, d->place, d->mtu, d->home);
 	}

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dranetd-sim [--schedules N] [--seed S] [--replay SEED] [--jobs J]: runs schedules; a failing one is made as short as it can be and
- * printed. */
+ * printed.
+ * dranetd-sim --until TEXT [--schedules N] [--seed S]: runs them one after the other until one breaks with a text that begins so, prints
+ * it and ends with status 1 (tests/sim/mutations.py). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,8 +35,11 @@ void sim_init(struct sim *s, const uint32_t *choices, size_t n, bool verbose)
 		                                 .named = true,
 		                                 .mtu = 1500 + (uint32_t)i,
 		                                 .home = 1500 + (uint32_t)i};
-	s->devices[5].lower = s->devices[4].ifindex; /* a VLAN over nic4 */
+	s->devices[5].lower = s->devices[4].ifindex;  /* a VLAN over nic4 */
+	s->devices[3].master = s->devices[2].ifindex; /* a member of a bond */
 	s->devices[0].default_route = true;
+	s->synchronous = n && choices[0] % 16 == 1;
+	s->ungated = n && choices[0] % 16 == 2;
 	for (int i = 0; i < PODS; i++)
 		s->pods[i].sandbox = s->pods[i].old_sandbox = -1;
 }
@@ -211,10 +216,28 @@ static int run_all(uint64_t seed, uint64_t schedules, unsigned jobs)
 	return sum.failed || lost || (schedules >= 1000 && !covered);
 }
 
+static int run_until(uint64_t seed, uint64_t schedules, const char *text)
+{
+	for (uint64_t i = 0; i < schedules; i++) {
+		uint32_t *choices;
+		size_t n = schedule(seed + i, &choices);
+		struct sim *s = run(choices, n, false);
+		bool found = *s->broken && strncmp(s->broken, text, strlen(text)) == 0;
+		if (found)
+			printf("seed %llu: %s\n", (unsigned long long)(seed + i), s->broken);
+		free(s);
+		free(choices);
+		if (found)
+			return 1;
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t seed = 1, schedules = 1000;
 	unsigned jobs = 2;
+	const char *until = NULL;
 	for (int i = 1; i + 1 < argc; i += 2) {
 		if (str_equal(argv[i], "--schedules"))
 			schedules = strtoull(argv[i + 1], NULL, 10);
@@ -222,10 +245,14 @@ int main(int argc, char **argv)
 			seed = strtoull(argv[i + 1], NULL, 10);
 		else if (str_equal(argv[i], "--jobs"))
 			jobs = (unsigned)strtoul(argv[i + 1], NULL, 10) % 16;
+		else if (str_equal(argv[i], "--until"))
+			until = argv[i + 1];
 		else if (str_equal(argv[i], "--replay")) {
 			explain(strtoull(argv[i + 1], NULL, 10));
 			return 0;
 		}
 	}
+	if (until)
+		return run_until(seed, schedules, until);
 	return run_all(seed, schedules, jobs ? jobs : 1);
 }

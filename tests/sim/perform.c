@@ -163,6 +163,7 @@ static void perform_store(struct sim *s, struct pending *p, uint32_t how)
 		p->result = -ENOSPC;
 		return;
 	}
+	check_record(s, &p->record);
 	struct claim_record *r = record_find(s, p->record.ref.uid);
 	if (!r && s->n_records == RECORDS) {
 		sim_break(s, "%d records on disk: they are not removed", RECORDS);
@@ -197,10 +198,10 @@ static void value_object(struct value *v, size_t n)
 }
 
 /* {"interface": {"name": "netN", "mtu": M}} */
-static void config_value(struct value *v, int device, int64_t mtu)
+static void config_value(struct value *v, int device, bool same_name, int64_t mtu)
 {
 	char name[16];
-	(void)snprintf(name, sizeof(name), "net%d", device);
+	(void)snprintf(name, sizeof(name), same_name ? "same" : "net%d", device);
 	value_object(v, 1);
 	v->keys[0] = strdup("interface");
 	value_object(&v->items[0], 2);
@@ -230,7 +231,7 @@ static void object_fill(const struct wclaim *c, const char *pod_uid, struct clai
 			abort();
 		o->configs[i].n_requests = 1;
 		(void)snprintf(o->configs[i].requests[0], REQUEST_SIZE, "r%zu", i);
-		config_value(&o->configs[i].parameters, c->devices[i], c->bad_config ? 0 : 3000 + c->devices[i]);
+		config_value(&o->configs[i].parameters, c->devices[i], c->same_name, c->bad_config ? 0 : 3000 + c->devices[i]);
 	}
 }
 
@@ -285,7 +286,7 @@ static void perform_status(struct sim *s, struct pending *p, uint32_t how)
 static void perform_pin(struct sim *s, struct pending *p, uint32_t how)
 {
 	int n = sandbox_index(p->effect.pin.id);
-	s->sandboxes[n].unopenable |= how != 0;
+	s->sandboxes[n].unopenable = how != 0;
 	if (how || !s->sandboxes[n].netns) {
 		p->result = how ? -EMFILE : -ENOENT;
 		return;
@@ -297,6 +298,7 @@ static void perform_pin(struct sim *s, struct pending *p, uint32_t how)
 void perform(struct sim *s, struct pending *p, uint32_t how)
 {
 	p->performed = true;
+	check_perform(s, &p->effect);
 	switch (p->effect.type) {
 	case EFFECT_CLAIM_GET:
 		perform_claim_get(s, p, how);
@@ -365,6 +367,9 @@ void deliver(struct sim *s, size_t i)
 	if (p.result)
 		sim_say(s, "  <- operation %llu failed", (unsigned long long)p.effect.op);
 	struct event e = {0};
+	s->failing = p.result < 0;
+	s->failed_type = p.effect.type;
+	STR_CUT(s->failed_subject, p.effect.type == EFFECT_STORE ? p.record.ref.uid : effect_subject(&p.effect));
 	if (p.effect.op == 0) {
 		/* nobody waits */
 	} else if (p.effect.type == EFFECT_CLAIM_GET) {
@@ -386,6 +391,7 @@ void deliver(struct sim *s, size_t i)
 			e.done.host = &p.host;
 		sim_feed(s, &e);
 	}
+	s->failing = false;
 	struct effects one = {.v = malloc(sizeof(struct effect)), .n = 1, .cap = 1};
 	if (!one.v)
 		abort();

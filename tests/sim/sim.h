@@ -45,6 +45,7 @@ enum pod_phase {
 	POD_CREATED,
 	POD_RUNNING,
 	POD_STOPPING,
+	POD_DOWN, /* the hook was answered, the namespace is about to be removed */
 	POD_STOPPED,
 	POD_UNPREPARING
 };
@@ -56,6 +57,7 @@ struct wclaim {
 	int devices[DEVICES_PER_CLAIM];
 	unsigned generations[DEVICES_PER_CLAIM]; /* of the devices, when the scheduler chose them */
 	bool bad_config;
+	bool same_name;   /* its devices are all to be called "same" */
 	bool exists;      /* at the API server */
 	bool prepared;    /* the kubelet holds a success */
 	enum token token; /* the CDI spec file */
@@ -65,6 +67,7 @@ struct wclaim {
 	/* status.devices at the API server */
 	bool status_known;
 	int status_n;
+	bool untold; /* dranetd died when the disk had not taken what was still to be told */
 	bool status_ready[DEVICES_PER_CLAIM];
 	uint32_t before[DEVICES_PER_CLAIM]; /* host configuration when Prepare was answered */
 };
@@ -84,14 +87,14 @@ struct wsandbox {
 	bool exists;     /* the runtime lists it */
 	bool netns;      /* the namespace's path is there */
 	bool alive;      /* the namespace itself: a path, a process or our pin holds it */
-	bool unopenable; /* an attempt to pin it failed for want of descriptors */
+	bool unopenable; /* the last attempt to pin it failed for want of descriptors */
 	bool pinned;     /* by the dranetd that lives */
 	bool stopping;
 	int pod;
 };
 enum { SANDBOXES = 256 };
 
-enum call_kind { CALL_PREPARE, CALL_UNPREPARE, CALL_RUN, CALL_STOP, CALL_CREATE, CALL_STRAY };
+enum call_kind { CALL_PREPARE, CALL_UNPREPARE, CALL_AGAIN, CALL_RUN, CALL_STOP, CALL_CREATE, CALL_STRAY };
 struct wcall {
 	uint64_t id;
 	enum call_kind kind;
@@ -125,6 +128,7 @@ struct sim {
 	uint64_t draw;
 	bool verbose;
 	unsigned steps;
+	bool synchronous, ungated; /* how dranetd was started, and what the runtime can do */
 	/* dranetd */
 	struct core *core; /* NULL = not running */
 	unsigned epoch;
@@ -147,6 +151,10 @@ struct sim {
 	bool api_down;
 	bool calm; /* healing: nothing fails any more */
 	bool uplinks_told;
+	/* the operation that failed just now: core must not begin it again in the same breath */
+	bool failing;
+	enum effect_type failed_type;
+	char failed_subject[UID_SIZE];
 	/* the verdict */
 	char broken[256]; /* "" = all promises hold */
 	/* coverage */
@@ -173,6 +181,7 @@ void tell_device(struct sim *s, int i);
 void tell_uplinks(struct sim *s);
 void sandbox_fill(const struct sim *s, int sandbox, struct sandbox *ret);
 bool device_is_uplink(const struct sim *s, int i);
+const char *effect_subject(const struct effect *f); /* what an operation is about */
 
 /* perform.c */
 void perform(struct sim *s, struct pending *p, uint32_t how); /* how: 0 = works, else one of the ways to fail */
@@ -183,15 +192,36 @@ bool perform_ready(const struct sim *s, size_t i); /* its queue has come to it *
 void perform_crash(struct sim *s);                 /* dranetd dies in the middle of what is at the head of the queues */
 int record_copy(const struct claim_record *from, struct claim_record *ret);
 
+/* calls.c */
+struct wcall *call_new(struct sim *s, enum call_kind kind, int pod, uint64_t patience);
+void call_request(struct sim *s, enum event_type type, enum call_kind kind, int pod);
+void call_hook(struct sim *s, enum event_type type, enum call_kind kind, int pod, int sandbox);
+void call_answered(struct sim *s, uint64_t call, const struct effect *reply);
+void hook_result(struct sim *s, struct wpod *p, int pod, enum call_kind kind, const char *error);
+void hooks_abandoned(struct sim *s); /* the runtime goes on without a plugin that is gone (fail-open) */
+void calls_broken(struct sim *s);    /* dranetd is gone */
+
+/* pods.c */
+void pod_acts(struct sim *s, int pod);
+void pod_stop(struct sim *s, int pod);
+void sandbox_down(struct sim *s, int pod);
+bool device_held(const struct sim *s, int device, const struct wclaim *but); /* by another claim's success */
+bool device_taken(const struct sim *s, int device);                          /* by a claim the scheduler knows */
+
 /* actions.c */
 void act(struct sim *s);
 void world_start(struct sim *s);
 void world_crash(struct sim *s);
 void world_heal(struct sim *s);
-void call_answered(struct sim *s, uint64_t call, const struct effect *reply);
-bool device_held(const struct sim *s, int device, const struct wclaim *but); /* by another claim's success */
 
 /* check.c */
 void check_promises(struct sim *s);
 void check_rest(struct sim *s);
 void check_container_start(struct sim *s, int pod);
+void check_let_in(struct sim *s, int pod);                           /* CreateContainer was answered: in with it */
+void check_stop_answered(struct sim *s, int sandbox, uint64_t left); /* ms before its deadline */
+void check_begin(struct sim *s, const struct effect *f);             /* core begins an operation */
+void check_perform(struct sim *s, const struct effect *f);           /* and this is the moment in which it is done */
+void check_record(struct sim *s, const struct claim_record *r);      /* on its way to the disk */
+const struct claim_record *record_of(const struct sim *s, const char *uid);
+void check_unprepared(struct sim *s, const char *uid);

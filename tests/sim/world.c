@@ -199,6 +199,7 @@ static void effect_take(struct sim *s, struct effect *f)
 		sim_break(s, "%d operations under way: something is asked again and again", PENDING);
 		return;
 	}
+	check_begin(s, f);
 	struct pending *p = &s->pending[s->n_pending++];
 	*p = (struct pending){.effect = *f};
 	if (f->type == EFFECT_STORE)
@@ -219,7 +220,7 @@ static const char *effect_name(enum effect_type t)
 }
 
 /* What an operation is about, for the transcript. */
-static const char *effect_subject(const struct effect *f)
+const char *effect_subject(const struct effect *f)
 {
 	switch (f->type) {
 	case EFFECT_ATTACH:

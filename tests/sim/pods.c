@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of a pod: what the kubelet and the runtime do with it in their legal orders. */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/str.h"
+#include "tests/sim/sim.h"
+
+bool device_held(const struct sim *s, int device, const struct wclaim *but)
+{
+	for (int p = 0; p < PODS; p++)
+		for (int k = 0; k < CLAIMS_PER_POD; k++) {
+			const struct wclaim *c = &s->pods[p].claims[k];
+			for (size_t i = 0; c != but && c->used && c->prepared && i < c->n; i++)
+				if (c->devices[i] == device)
+					return true;
+		}
+	return false;
+}
+
+bool device_taken(const struct sim *s, int device)
+{
+	for (int p = 0; p < PODS; p++)
+		for (int k = 0; k < CLAIMS_PER_POD; k++) {
+			const struct wclaim *c = &s->pods[p].claims[k];
+			for (size_t i = 0; c->used && ((c->exists && s->pods[p].phase != POD_IDLE) || c->prepared) && i < c->n; i++)
+				if (c->devices[i] == device)
+					return true;
+		}
+	return false;
+}
+
+static void pod_new(struct sim *s, int pod)
+{
+	struct wpod *p = &s->pods[pod];
+	unsigned incarnation = p->incarnation + 1;
+	/* What an earlier pod's claims say at the API server is looked at when all is at rest: then the last pod's are there. */
+	*p = (struct wpod){.incarnation = incarnation, .sandbox = -1, .old_sandbox = -1};
+	(void)snprintf(p->uid, sizeof(p->uid), "pod%d.%u", pod, incarnation);
+	int n_claims = 1 + (int)sim_choose(s, CLAIMS_PER_POD);
+	for (int k = 0; k < n_claims; k++) {
+		struct wclaim *c = &p->claims[k];
+		size_t want = 1 + sim_choose(s, DEVICES_PER_CLAIM);
+		bool careless = sim_choose(s, 8) == 7; /* a scheduler that acted on an old slice */
+		for (int d = 0; d < DEVICES && c->n < want; d++) {
+			int device = (d + (int)sim_choose(s, DEVICES)) % DEVICES;
+			bool mine = false;
+			for (size_t i = 0; i < c->n; i++)
+				mine |= c->devices[i] == device;
+			if (mine || (!careless && (device_taken(s, device) || device_is_uplink(s, device) || !s->devices[device].exists)))
+				continue;
+			c->devices[c->n++] = device;
+		}
+		if (!c->n)
+			continue;
+		(void)snprintf(c->ref.uid, sizeof(c->ref.uid), "claim%d.%u.%d", pod, incarnation, k);
+		STR_COPY(c->ref.namespace_, "default");
+		STR_COPY(c->ref.name, c->ref.uid);
+		for (size_t i = 0; i < c->n; i++)
+			c->generations[i] = s->devices[c->devices[i]].generation;
+		c->bad_config = sim_choose(s, 12) == 11;
+		c->same_name = sim_choose(s, 8) == 7;
+		c->used = c->exists = true;
+	}
+	if (!p->claims[0].used && !p->claims[1].used)
+		return;
+	p->phase = POD_PREPARING;
+	sim_say(s, "kubelet: Prepare of pod %d", pod);
+	call_request(s, EVENT_PREPARE, CALL_PREPARE, pod);
+}
+
+static void sandbox_new(struct sim *s, int pod)
+{
+	struct wpod *p = &s->pods[pod];
+	if (s->n_sandboxes == SANDBOXES)
+		return;
+	int n = s->n_sandboxes++;
+	s->sandboxes[n] = (struct wsandbox){.exists = true, .netns = true, .alive = true, .pod = pod};
+	p->sandbox = n;
+	p->phase = POD_STARTING;
+	sim_say(s, "runtime: sandbox sb%d of pod %d%s", n, pod, s->connected ? "" : ", the hook is skipped");
+	if (s->connected)
+		call_hook(s, EVENT_RUN_SANDBOX, CALL_RUN, pod, n);
+	else
+		p->phase = POD_UP;
+}
+
+static void container_new(struct sim *s, int pod)
+{
+	struct wpod *p = &s->pods[pod];
+	p->pending_token = false;
+	for (int k = 0; k < CLAIMS_PER_POD; k++) {
+		const struct wclaim *c = &p->claims[k];
+		if (!c->used)
+			continue;
+		bool alive = s->core && c->token_epoch == s->epoch;
+		bool same = c->token_sandbox >= 0 && s->sandboxes[c->token_sandbox].exists;
+		if (c->token == TOKEN_NONE || (c->token == TOKEN_PENDING && !alive) || (c->token == TOKEN_FINAL && !same)) {
+			sim_say(s, "runtime: container of pod %d refused, CDI id of %s does not resolve", pod, c->ref.uid);
+			return;
+		}
+		p->pending_token |= c->token == TOKEN_PENDING;
+	}
+	p->phase = POD_CREATING;
+	sim_say(s, "runtime: CreateContainer of pod %d%s", pod, s->connected ? "" : ", the hook is skipped");
+	if (s->connected)
+		call_hook(s, EVENT_CREATE_CONTAINER, CALL_CREATE, pod, p->sandbox);
+	else
+		hook_result(s, p, pod, CALL_CREATE, NULL);
+}
+
+static void container_start(struct sim *s, int pod)
+{
+	struct wpod *p = &s->pods[pod];
+	for (int k = 0; k < CLAIMS_PER_POD; k++)
+		if (p->claims[k].used && p->pending_token && !p->claims[k].marker) {
+			sim_say(s, "runtime: container of pod %d does not start, the marker of %s is not there", pod, p->claims[k].ref.uid);
+			p->phase = POD_UP;
+			return;
+		}
+	p->phase = POD_RUNNING;
+	sim_say(s, "runtime: container of pod %d runs", pod);
+	check_container_start(s, pod);
+}
+
+void pod_stop(struct sim *s, int pod)
+{
+	struct wpod *p = &s->pods[pod];
+	if (p->sandbox < 0) {
+		p->phase = POD_STOPPED;
+		return;
+	}
+	p->phase = POD_STOPPING;
+	s->sandboxes[p->sandbox].stopping = true;
+	sim_say(s, "runtime: StopPodSandbox of pod %d%s", pod, s->connected ? "" : ", the hook is skipped");
+	if (s->connected)
+		call_hook(s, EVENT_STOP_SANDBOX, CALL_STOP, pod, p->sandbox);
+	else
+		hook_result(s, p, pod, CALL_STOP, NULL);
+}
+
+void sandbox_down(struct sim *s, int pod)
+{
+	struct wpod *p = &s->pods[pod];
+	s->sandboxes[p->sandbox].netns = false;
+	netns_check(s, p->sandbox);
+	p->old_sandbox = p->sandbox;
+	p->phase = POD_STOPPED;
+}
+
+/* The pause process dies: a new sandbox for the same pod, without a new Prepare. The stop of the old one comes before, or late. */
+static void sandbox_again(struct sim *s, int pod)
+{
+	struct wpod *p = &s->pods[pod];
+	int old = p->sandbox;
+	bool late = sim_choose(s, 2);
+	s->sandboxes[old].stopping = true;
+	if (!late && s->connected)
+		call_hook(s, EVENT_STOP_SANDBOX, CALL_STRAY, pod, old);
+	s->sandboxes[old].exists = s->sandboxes[old].netns = false;
+	netns_check(s, old);
+	p->old_sandbox = old;
+	sandbox_new(s, pod);
+}
+
+void pod_acts(struct sim *s, int pod)
+{
+	struct wpod *p = &s->pods[pod];
+	switch (p->phase) {
+	case POD_IDLE:
+		if (s->core && s->inventory_told)
+			pod_new(s, pod);
+		break;
+	case POD_PREPARED:
+		if (sim_choose(s, 8) == 7)
+			p->phase = POD_STOPPED; /* deleted before it ran */
+		else
+			sandbox_new(s, pod);
+		break;
+	case POD_UP:
+		if (sim_choose(s, 6) == 5)
+			pod_stop(s, pod);
+		else
+			container_new(s, pod);
+		break;
+	case POD_CREATED:
+		container_start(s, pod);
+		break;
+	case POD_RUNNING:
+		if (sim_choose(s, 4) == 3)
+			sandbox_again(s, pod);
+		else
+			pod_stop(s, pod);
+		break;
+	case POD_DOWN:
+		sandbox_down(s, pod);
+		break;
+	case POD_STOPPED:
+		if (s->core) {
+			p->phase = POD_UNPREPARING;
+			sim_say(s, "kubelet: Unprepare of pod %d", pod);
+			call_request(s, EVENT_UNPREPARE, CALL_UNPREPARE, pod);
+		}
+		break;
+	case POD_PREPARING:
+	case POD_STARTING:
+	case POD_CREATING:
+	case POD_STOPPING:
+	case POD_UNPREPARING:
+		break; /* waits for an answer */
+	}
+}
