@@ -205,6 +205,11 @@ class Kubelet:
         options = {"cdi_devices": self.claims.cdi_devices(pod.obj, pod.names, container),
                    "privileged": bool(security.get("privileged")),
                    "capabilities": security.get("capabilities", {}).get("add", [])}
+        paths = {volume["name"]: volume["hostPath"]["path"] for volume in pod.obj["spec"].get("volumes", [])
+                 if "hostPath" in volume}
+        mounts = [(paths[mount["name"]], mount["mountPath"]) for mount in container.get("volumeMounts", [])]
+        if mounts:
+            options["mounts"] = mounts
         if container.get("command"):
             options["command"] = container["command"] + container.get("args", [])
         try:
@@ -225,10 +230,8 @@ class Kubelet:
         """Stop and remove what is left of a sandbox before a new one is made."""
         if pod.sandbox is None:
             return
-        pod.containers.clear()
-        sandbox, pod.sandbox = pod.sandbox, None
-        self._cri(lambda: self.cri.stop_sandbox(sandbox))
-        self._cri(lambda: self.cri.remove_sandbox(sandbox))
+        self._cri(lambda: self.cri.stop_sandbox(pod.sandbox))
+        self._remove(pod)
         pod.attempt += 1
 
     def recreate_sandbox(self, pod, deadline=60):
@@ -270,10 +273,14 @@ class Kubelet:
         self.forget_pod(pod)
 
     def _remove(self, pod):
+        """Containers before their sandbox, as the kubelet's garbage collection has it: containerd, asked to remove
+        a sandbox with its containers, locks up for good when an NRI plugin registers at that moment."""
+        for name, made in list(pod.containers.items()):
+            self._cri(lambda made=made: self.cri.remove_container(made))
+            del pod.containers[name]
         if pod.sandbox is not None:
             sandbox, pod.sandbox = pod.sandbox, None
             self._cri(lambda: self.cri.remove_sandbox(sandbox))
-        pod.containers.clear()
 
     def forget_pod(self, pod):
         """The pod leaves the API server, its claims are deallocated."""

@@ -308,8 +308,9 @@ def test_pod_life():
               ("create_container", "bystander", ())])
         kubelet.stop_pod(pod)
         same(plugin.calls[1], ("v1", "unprepare", ["first-nic", "second-nic"]))
-        same(kubelet.cri.names()[-4:],
-             ["stop_container", "stop_container", "stop_sandbox", "remove_sandbox"])
+        same(kubelet.cri.names()[-6:],
+             ["stop_container", "stop_container", "stop_sandbox", "remove_container", "remove_container",
+              "remove_sandbox"])
         same(API.claim("default", "first-nic").get("status"), {})
         same(API.objects("pods"), [])
 
