@@ -9,6 +9,7 @@
 #include "core/base/str.h"
 #include "daemon/engine_private.h"
 #include "daemon/mark.h"
+#include "netlink/sysfs.h"
 
 struct move_job {
 	struct worker_job job;
@@ -95,7 +96,18 @@ void perform_snapshot(struct engine *g, struct effect *f)
 	worker_submit(g->mover_worker, &j->job);
 }
 
-static int move(struct move_job *j)
+/* A namespace that ends gives hardware back to the host, but in the kernel's own time, and one that somebody still holds without a name
+ * does not end. Until then a look at the host finds nothing, and "gone" would be the last that is ever heard of the host's state. The
+ * function under its driver is what tells hardware that is out of sight from hardware that was pulled out; what has a kind is destroyed
+ * with its namespace. */
+static bool is_out_of_sight(const struct move_job *j)
+{
+	const struct attach_plan *p = j->plan;
+	return j->moved.place == PLACE_GONE && !p->host.type[0] && p->facts.pci_address[0] &&
+	       sysfs_pci_has_driver("/sys", p->facts.pci_address, p->facts.driver);
+}
+
+static int move_or_look(struct move_job *j)
 {
 	struct mover *m = j->engine->mover;
 	if (j->netns_error) {
@@ -108,6 +120,17 @@ static int move(struct move_job *j)
 	if (j->type == EFFECT_DETACH)
 		return mover_detach(m, j->plan, j->netns_fd, &j->moved, &j->error);
 	return mover_probe(m, j->plan, j->netns_fd, &j->moved, &j->error);
+}
+
+static int move(struct move_job *j)
+{
+	int r = move_or_look(j);
+	if (!is_out_of_sight(j))
+		return r;
+	j->moved.place = PLACE_UNKNOWN;
+	j->error = (struct error){0};
+	return error_set(&j->error, -EAGAIN, "%s is bound to %s, but its interface %s is in no network namespace that can be looked into",
+	                 j->plan->facts.pci_address, j->plan->facts.driver, j->plan->host.ifname);
 }
 
 static void move_work(struct worker_job *job)

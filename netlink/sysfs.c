@@ -203,6 +203,15 @@ bool sysfs_pci_is_offered(const struct sysfs_pci *p)
 	return true;
 }
 
+bool sysfs_pci_has_driver(const char *root, const char *address, const char *driver)
+{
+	char text[SYSFS_PATH_SIZE], bound[sizeof(((struct sysfs_pci *)NULL)->driver)];
+	if (!driver[0] || read_link(root, "bus/pci/devices/%s/driver", address, text, sizeof(text)) < 0)
+		return false;
+	last_component(text, bound, sizeof(bound));
+	return str_equal(bound, driver);
+}
+
 int sysfs_pci_list(const char *root, int (*see)(const char *address, void *user), void *user)
 {
 	char path[SYSFS_PATH_SIZE];

@@ -52,5 +52,7 @@ int sysfs_pci_read(const char *root, struct pci_names *names, const char *addres
 /* Whether a function is offered (dranet-behaviour §2.3): class 02 or with an RDMA device, and bound to a driver that is not for user space.
  */
 bool sysfs_pci_is_offered(const struct sysfs_pci *p);
+/* Whether the function is still there and bound to that driver; "" binds nothing. */
+bool sysfs_pci_has_driver(const char *root, const char *address, const char *driver);
 /* Calls `see` with each function's address; a negative return value ends it. */
 int sysfs_pci_list(const char *root, int (*see)(const char *address, void *user), void *user);

@@ -63,6 +63,10 @@ static void function_is_read(void **state)
 	assert_int_equal(p.base_class, 2);
 	assert_true(p.vendor[0] && p.device[0]); /* from the database, or "unknown" */
 	assert_true(sysfs_pci_is_offered(&p));
+	assert_true(sysfs_pci_has_driver(w->m.root, "0000:8a:00.0", "mlx5_core"));
+	assert_false(sysfs_pci_has_driver(w->m.root, "0000:8a:00.0", "vfio-pci"));
+	assert_false(sysfs_pci_has_driver(w->m.root, "0000:8a:00.0", ""));
+	assert_false(sysfs_pci_has_driver(w->m.root, "0000:8a:00.1", "mlx5_core"));
 }
 
 static void unlisted_names_are_unknown(void **state)
