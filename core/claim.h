@@ -19,6 +19,7 @@ enum {
 	PATH_SIZE = 512,
 	CLAIM_DEVICES_MAX = 32, /* allocation results of a claim, protocols §4.4 */
 	CDI_ID_SIZE = 160,
+	BOOT_ID_SIZE = 40, /* a UUID */
 };
 
 struct claim_ref {
@@ -92,6 +93,9 @@ struct attachment_record {
 	struct attach_plan *plan;          /* one reference */
 	struct pod_state pod;              /* while attached */
 	char attached_in[SANDBOX_ID_SIZE]; /* the sandbox for which the state says attached; the claim may want another one by now */
+	/* The boot in which plan->host was true. After the next one the host's own tools have configured the device afresh. "" = unknown.
+	 */
+	char boot_id[BOOT_ID_SIZE];
 };
 /* One prepared claim as it is on disk. A crash may leave any older version of it; the kernel is asked where the devices are. */
 struct claim_record {

@@ -157,5 +157,9 @@ struct attach_plan {
  * preferred source or gateway the pod's addresses do not cover; VF MTU ≤ PF MTU; MTU within the driver's range. */
 int attach_plan_new(const struct device_facts *facts, const struct host_state *host, const struct network_config *config,
                     struct attach_plan **ret, struct error *e);
+/* The same configuration over the device and its host state as they are now, after a reboot. What the old plan had copied from the host
+ * (addresses where none were configured, routes that carry a protocol) is taken from the new state. */
+int attach_plan_renew(const struct attach_plan *old, const struct device_facts *facts, const struct host_state *host,
+                      struct attach_plan **ret, struct error *e);
 struct attach_plan *attach_plan_ref(struct attach_plan *p);
 void attach_plan_unref(struct attach_plan *p); /* NULL allowed */

@@ -294,3 +294,25 @@ int attach_plan_new(const struct device_facts *facts, const struct host_state *h
 	*ret = p;
 	return 0;
 }
+
+int attach_plan_renew(const struct attach_plan *old, const struct device_facts *facts, const struct host_state *host,
+                      struct attach_plan **ret, struct error *e)
+{
+	/* A view of the old configuration: its lists are read, and copied by attach_plan_new(). */
+	struct network_config config = old->pod;
+	struct route *routes = calloc(old->pod.n_routes ? old->pod.n_routes : 1, sizeof(*routes));
+	if (!routes)
+		return error_set(e, -ENOMEM, "out of memory");
+	config.routes = routes;
+	config.n_routes = 0;
+	for (size_t i = 0; i < old->pod.n_routes; i++)
+		if (!old->pod.routes[i].protocol)
+			routes[config.n_routes++] = old->pod.routes[i];
+	if (!config.addresses_given) {
+		config.addresses = NULL;
+		config.n_addresses = 0;
+	}
+	int rc = attach_plan_new(facts, host, &config, ret, e);
+	free(routes);
+	return rc;
+}

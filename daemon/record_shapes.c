@@ -219,6 +219,12 @@ static const struct member attachment_members[] = {
     {.name = "plan", .type = POINTER, .offset = offsetof(struct attachment_record, plan), .shape = &plan_shape},
     M_STRUCT(attachment_record, pod, pod_state_shape),
     M_TEXT(attachment_record, attached_in, NAME_TEXT),
+    {.name = "boot_id",
+     .type = TEXT,
+     .offset = offsetof(struct attachment_record, boot_id),
+     .size = BOOT_ID_SIZE,
+     .rule = NAME_TEXT,
+     .later = true},
 };
 SHAPE(attachment, attachment_record);
 
@@ -241,7 +247,7 @@ const struct shape record_shape = {sizeof(struct claim_record), record_members, 
 /* A member that came or went in a header must come or go in its table, too. */
 #define MEMBERS_FIT(s, bytes) static_assert(sizeof(void *) != 8 || sizeof(struct s) == (bytes), "the table of struct " #s " must follow it")
 MEMBERS_FIT(claim_record, 1824);
-MEMBERS_FIT(attachment_record, 968);
+MEMBERS_FIT(attachment_record, 1008);
 MEMBERS_FIT(sandbox, 1028);
 MEMBERS_FIT(pod_state, 336);
 MEMBERS_FIT(attach_plan, 1520);

@@ -92,14 +92,8 @@ static int plan(const struct device_facts *facts, const struct host_state *host,
 	return rc;
 }
 
-/* The plan of `config` for eth0 and `host` has these addresses, routes and neighbours. Frees `host`. */
-static void expect_plan(struct host_state *host, const char *config, const char *expected)
+static void assert_pod_gets(const struct attach_plan *p, const char *expected)
 {
-	struct device_facts facts = facts_eth0();
-	struct attach_plan *p = NULL;
-	struct error e = {0};
-	if (plan(&facts, host, config, &p, &e) < 0)
-		fail_msg("%s", e.text);
 	_cleanup_buf_ struct buf b = {0};
 	char text[IP_TEXT_MAX];
 	for (size_t i = 0; i < p->pod.n_addresses; i++) {
@@ -125,6 +119,17 @@ static void expect_plan(struct host_state *host, const char *config, const char 
 		buf_printf(&b, "%s=%u ", text, p->pod.neighbours[i].mac.bytes[5]);
 	}
 	assert_string_equal(buf_text(&b), expected);
+}
+
+/* The plan of `config` for eth0 and `host` has these addresses, routes and neighbours. Frees `host`. */
+static void expect_plan(struct host_state *host, const char *config, const char *expected)
+{
+	struct device_facts facts = facts_eth0();
+	struct attach_plan *p = NULL;
+	struct error e = {0};
+	if (plan(&facts, host, config, &p, &e) < 0)
+		fail_msg("%s", e.text);
+	assert_pod_gets(p, expected);
 	attach_plan_unref(p);
 	host_state_free(host);
 }
@@ -249,6 +254,49 @@ static void test_neighbours(void **state)
 	            "10.0.0.2=9 10.0.0.1=1 2001:db8::1=3 ");
 }
 
+/* After a reboot the host gives the device another address: the pod gets that one, and what was configured as before. */
+static void test_renew(void **state)
+{
+	(void)state;
+	struct device_facts facts = facts_eth0();
+	struct host_state before = host_eth0(), after = host_eth0();
+	struct attach_plan *old = NULL, *p = NULL;
+	struct error e = {0};
+	host_address(&before, "10.0.0.5/24", 0);
+	host_route(&before, "10.1.0.0/16", "10.0.0.1", NULL)->protocol = 4;
+	assert_int_equal(
+	    plan(&facts, &before, "{routes: [{destination: '10.2.0.0/16', gateway: '10.0.0.9'}], interface: {name: net1}}", &old, &e), 0);
+	assert_pod_gets(old, "10.0.0.5/24 [10.2.0.0/16 via 10.0.0.9] [10.1.0.0/16 via 10.0.0.1] ");
+	host_address(&after, "10.0.0.6/24", 0);
+	after.ifindex = facts.ifindex = 11;
+	assert_int_equal(attach_plan_renew(old, &facts, &after, &p, &e), 0);
+	assert_pod_gets(p, "10.0.0.6/24 [10.2.0.0/16 via 10.0.0.9] ");
+	assert_string_equal(p->pod.ifname, "net1");
+	assert_int_equal(p->host.ifindex, 11);
+	attach_plan_unref(p);
+
+	/* What cannot be had any more is refused as at Prepare. */
+	p = NULL;
+	after.min_mtu = 1400;
+	old->pod.mtu = 1300;
+	assert_int_equal(attach_plan_renew(old, &facts, &after, &p, &e), -EINVAL);
+	assert_null(p);
+	attach_plan_unref(old);
+	host_state_free(&before);
+	host_state_free(&after);
+
+	/* Configured addresses are nobody else's. */
+	before = host_eth0();
+	after = host_eth0();
+	host_address(&before, "10.0.0.5/24", 0);
+	assert_int_equal(plan(&facts, &before, "{interface: {addresses: ['192.0.2.1/24']}}", &old, &e), 0);
+	assert_int_equal(attach_plan_renew(old, &facts, &after, &p, &e), 0);
+	assert_pod_gets(p, "192.0.2.1/24 ");
+	attach_plan_unref(p);
+	attach_plan_unref(old);
+	host_state_free(&before);
+}
+
 static void test_rules_default_to_main(void **state)
 {
 	(void)state;
@@ -356,6 +404,7 @@ int main(void)
 	    cmocka_unit_test(test_configured_routes_win),
 	    cmocka_unit_test(test_routes_that_other_addresses_do_not_cover_stay),
 	    cmocka_unit_test(test_neighbours),
+	    cmocka_unit_test(test_renew),
 	    cmocka_unit_test(test_rules_default_to_main),
 	    cmocka_unit_test(test_checks_against_the_device),
 	    cmocka_unit_test(test_device_without_netdev),

@@ -222,6 +222,7 @@ static struct claim_record full_record(const char *uid)
 	*a = (struct attachment_record){
 	    .request = "req/sub", .pool = "node-a", .share_id = "share", .device = "pci-0000-8a-00-0", .state = DEVICE_ATTACHED};
 	STR_COPY(a->attached_in, "sandbox-1");
+	STR_COPY(a->boot_id, "0a1b2c3d-1234-5678-9abc-def012345678");
 	a->plan = calloc(1, sizeof(*a->plan));
 	a->plan->references = 1;
 	fill_facts(&a->plan->facts);
@@ -308,6 +309,7 @@ static void test_round_trip(void **state)
 		ASSERT_SAME(&r.devices[i], &back.devices[i], struct attachment_record, state);
 		ASSERT_SAME(&r.devices[i], &back.devices[i], struct attachment_record, pod);
 		ASSERT_SAME(&r.devices[i], &back.devices[i], struct attachment_record, attached_in);
+		ASSERT_SAME(&r.devices[i], &back.devices[i], struct attachment_record, boot_id);
 	}
 	assert_same_plan(r.devices[0].plan, back.devices[0].plan);
 	assert_null(back.devices[1].plan);
@@ -418,10 +420,12 @@ static void test_record_of_the_first_version(void **state)
 	_cleanup_free_ char *before = strndup(text, (size_t)(host - text)), *middle = strndup(host, (size_t)(pod - host)), *old = NULL;
 	for (size_t i = 0; i < ELEMENTS(later); i++)
 		remove_members(middle, later[i]);
+	remove_members(pod, "boot_id");
 	assert_true(asprintf(&old, "%s%s%s", before, middle, pod) > 0);
 	assert_null(strstr(middle, "taken_at"));
 	struct claim_record back = decode(old, strlen(old));
 	const struct host_state *is = &back.devices[0].plan->host;
+	assert_string_equal(back.devices[0].boot_id, "");
 	assert_int_equal(is->taken_at, 0);
 	assert_int_equal(is->sizes.gso_max, h->sizes.gso_max);
 	assert_int_equal(is->sizes.gso_max_segs, 0);
