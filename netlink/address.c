@@ -54,8 +54,8 @@ int address_parse(const struct nlmsghdr *h, struct address_message *ret)
 	                                        .scope = info.ifa_scope,
 	                                        .valid_lifetime = UINT32_MAX,
 	                                        .preferred_lifetime = UINT32_MAX,
-	                                        .route_metric = tb[IFA_RT_PRIORITY] ? nla_get_u32(tb[IFA_RT_PRIORITY]) : 0},
-	                            .protocol = tb[IFA_PROTO] ? nla_get_u8(tb[IFA_PROTO]) : 0};
+	                                        .route_metric = tb[IFA_RT_PRIORITY] ? nla_get_u32(tb[IFA_RT_PRIORITY]) : 0,
+	                                        .protocol = tb[IFA_PROTO] ? nla_get_u8(tb[IFA_PROTO]) : 0}};
 	if (m.ifindex <= 0 || info.ifa_prefixlen > 8 * family_length(family) || !take_ip(tb[IFA_LOCAL], family, &local) ||
 	    !take_ip(tb[IFA_ADDRESS], family, &remote) || !take_ip(tb[IFA_BROADCAST], family, &m.address.broadcast))
 		return -EBADMSG;
@@ -106,7 +106,7 @@ bool address_is_kernel_made(const struct address_message *m, const struct mac *m
 	if (!is_link_local(&a->prefix.address))
 		return false;
 	/* Kernels before 5.18 do not say who made an address; then its form tells. */
-	return m->protocol == IFAPROT_KERNEL_LL || (a->flags & IFA_F_STABLE_PRIVACY) || is_eui64(&a->prefix.address, mac);
+	return a->protocol == IFAPROT_KERNEL_LL || (a->flags & IFA_F_STABLE_PRIVACY) || is_eui64(&a->prefix.address, mac);
 }
 
 uint32_t address_settable_flags(const struct address *a)
@@ -206,8 +206,10 @@ int address_add(struct nlsock *s, int32_t ifindex, const struct address *a, stru
 		ok &= nla_put_string(m, IFA_LABEL, a->label) == 0;
 	if (a->route_metric > 0)
 		ok &= nla_put_u32(m, IFA_RT_PRIORITY, a->route_metric) == 0;
+	if (a->protocol)
+		ok &= nla_put_u8(m, IFA_PROTO, a->protocol) == 0;
 	/* 0 is no lifetime the kernel takes; it stands for "not given" in configured addresses. */
-	if (a->valid_lifetime > 0 && a->valid_lifetime != UINT32_MAX) {
+	if (a->valid_lifetime > 0 && (a->valid_lifetime != UINT32_MAX || a->preferred_lifetime != UINT32_MAX)) {
 		struct ifa_cacheinfo ci = {.ifa_valid = a->valid_lifetime, .ifa_prefered = a->preferred_lifetime};
 		ok &= nla_put(m, IFA_CACHEINFO, sizeof(ci), &ci) == 0;
 	}

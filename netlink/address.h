@@ -14,7 +14,6 @@ enum { ADDRESSES_MAX = 4096 }; /* of one link; more is refused (-E2BIG) */
 struct address_message {
 	int32_t ifindex;
 	struct address address;
-	uint8_t protocol; /* IFAPROT_*; 0 = not said */
 };
 /* RTM_NEWADDR or RTM_DELADDR. -ENOMSG for another family than IPv4 or IPv6, -EBADMSG for a malformed message. */
 int address_parse(const struct nlmsghdr *h, struct address_message *ret);

@@ -28,6 +28,7 @@ static const struct nla_policy link_policy[LINK_ATTRIBUTE_MAX + 1] = {
     [IFLA_LINKINFO] = {.type = NLA_NESTED},
     [IFLA_GSO_MAX_SIZE] = {.type = NLA_U32},
     [IFLA_GRO_MAX_SIZE] = {.type = NLA_U32},
+    [IFLA_GSO_MAX_SEGS] = {.type = NLA_U32},
     [LINK_GSO_IPV4_MAX_SIZE] = {.type = NLA_U32},
     [LINK_GRO_IPV4_MAX_SIZE] = {.type = NLA_U32},
     [IFLA_PARENT_DEV_NAME] = {.type = NLA_STRING, .minlen = 1},
@@ -88,7 +89,8 @@ int link_parse(const struct nlmsghdr *h, struct link *ret)
 	                 .sizes = {.gso_max = take_u32(tb, IFLA_GSO_MAX_SIZE),
 	                           .gro_max = take_u32(tb, IFLA_GRO_MAX_SIZE),
 	                           .gso_ipv4_max = take_u32(tb, LINK_GSO_IPV4_MAX_SIZE),
-	                           .gro_ipv4_max = take_u32(tb, LINK_GRO_IPV4_MAX_SIZE)}};
+	                           .gro_ipv4_max = take_u32(tb, LINK_GRO_IPV4_MAX_SIZE),
+	                           .gso_max_segs = take_u32(tb, IFLA_GSO_MAX_SEGS)}};
 	/* With a namespace id the number is an ifindex over there and means nothing here. A link on top of itself is how physical ports
 	 * and veth show that there is nothing below. */
 	if (!tb[IFLA_LINK_NETNSID] && take_u32(tb, IFLA_LINK) != (uint32_t)l.ifindex)
@@ -122,7 +124,7 @@ static int link_ask(struct nlsock *s, struct nl_msg *m, struct link *ret, struct
 	return 0;
 }
 
-static struct nl_msg *link_request(uint16_t type, int32_t ifindex, uint32_t flags, uint32_t change)
+struct nl_msg *link_request(uint16_t type, int32_t ifindex, uint32_t flags, uint32_t change)
 {
 	struct ifinfomsg info = {.ifi_family = AF_UNSPEC, .ifi_index = ifindex, .ifi_flags = flags, .ifi_change = change};
 	return nlsock_request(type, 0, &info, sizeof(info));
@@ -233,6 +235,7 @@ bool link_wish_put(struct nl_msg *m, const struct link *have, const struct link_
 	    /* The kernel takes them in this order whatever ours is: a general size may pull the IPv4 one along, which then follows. */
 	    {IFLA_GSO_MAX_SIZE, have->sizes.gso_max, wish->sizes.gso_max},
 	    {IFLA_GRO_MAX_SIZE, have->sizes.gro_max, wish->sizes.gro_max},
+	    {IFLA_GSO_MAX_SEGS, have->sizes.gso_max_segs, wish->sizes.gso_max_segs},
 	};
 	const struct link_sizes *to = &wish->sizes, *from = &have->sizes;
 	bool any = false, ok = true, pulled;

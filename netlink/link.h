@@ -35,6 +35,8 @@ int link_parse(const struct nlmsghdr *h, struct link *ret);
 int link_get(struct nlsock *s, int32_t ifindex, struct link *ret, struct error *e);
 int link_get_by_name(struct nlsock *s, const char *ifname, struct link *ret, struct error *e); /* altnames count */
 struct nl_msg *link_dump_request(void);
+/* RTM_GETLINK, RTM_NEWLINK …; the caller adds attributes. NULL when out of memory. */
+struct nl_msg *link_request(uint16_t type, int32_t ifindex, uint32_t flags, uint32_t change);
 
 /* "ether" for ARPHRD_ETHER; what DRANET publishes as encapsulation (iproute2's names). */
 void link_encapsulation(uint16_t hardware, char *text, size_t size);

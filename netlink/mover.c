@@ -10,6 +10,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/str.h"
 #include "netlink/address.h"
+#include "netlink/features.h"
 #include "netlink/mover_internal.h"
 #include "netlink/netns.h"
 #include "netlink/sysfs.h"
@@ -25,6 +26,10 @@ int mover_new(const char *sysfs, struct mover **ret, struct error *e)
 		error_set(e, r, "mover: sysfs path %s is too long", sysfs);
 	else if ((r = netns_open_own(&m->host_fd, e)) == 0)
 		r = nlsock_open(NETLINK_ROUTE, &m->host, e);
+	if (r == 0)
+		r = nlsock_open(NETLINK_GENERIC, &m->generic, e);
+	if (r == 0)
+		(void)features_family(m->generic, &m->ethtool, NULL);
 	if (r < 0) {
 		mover_free(m);
 		return r;
@@ -38,6 +43,7 @@ void mover_free(struct mover *m)
 	if (!m)
 		return;
 	nlsock_free(m->host);
+	nlsock_free(m->generic);
 	if (m->host_fd >= 0)
 		close(m->host_fd);
 	free(m);

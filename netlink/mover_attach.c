@@ -11,6 +11,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/str.h"
 #include "netlink/address.h"
+#include "netlink/link_state.h"
 #include "netlink/mover_internal.h"
 #include "netlink/netns.h"
 #include "netlink/route.h"
@@ -155,13 +156,35 @@ static int configure_neighbours(struct job *j, int32_t ifindex, struct error *e)
 
 /* ---- the whole ------------------------------------------------------------------------------------------------------------------- */
 
+/* An altname of its own is taken in the pod: then it did not move. Or is the very name it gets there: then it moved and kept its name.
+ * Without altnames both work; they come back when it does. */
+static int move_without_altnames(struct job *j, const struct link_wish *wish, struct error *e)
+{
+	struct located at = {0};
+	int r = job_locate(j, &at, e);
+	if (r < 0 || (at.place != PLACE_HOST && at.place != PLACE_POD))
+		return r < 0 ? r : error_set(e, -ENODEV, "it does not exist any more");
+	struct nlsock *s = at.place == PLACE_HOST ? j->m->host : j->pod;
+	r = link_altnames_drop(s, at.link.ifindex, e);
+	if (r < 0)
+		return r;
+	return at.place == PLACE_HOST ? link_move(s, &at.link, j->netns_fd, wish, e) : link_apply(s, &at.link, wish, e);
+}
+
 static int move_in(struct job *j, const struct link *have, struct link *ret, struct error *e)
 {
 	struct link_wish wish = pod_wish(j->plan);
 	int r = check_name_free(j, -1, e);
 	if (r < 0)
 		return r;
-	r = link_move(j->m->host, have, j->netns_fd, &wish, e);
+	struct error ours = {0};
+	r = link_move(j->m->host, have, j->netns_fd, &wish, &ours);
+	if (r == -EEXIST) {
+		ours = (struct error){0};
+		r = move_without_altnames(j, &wish, &ours);
+	}
+	if (r < 0)
+		error_set(e, r, "%s", ours.text);
 	if (r < 0)
 		return e ? error_prefix(e, "cannot move %s into the pod as %s", have->ifname, wish.ifname) : r;
 	/* By name: the number may have been taken there. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/str.h"
+#include "netlink/link_state.h"
 #include "netlink/mover_internal.h"
 #include "netlink/route.h"
 
@@ -40,13 +41,14 @@ static struct link_wish host_wish(const struct attach_plan *p)
 	    .mtu = p->host.mtu, .mac = &p->host.mac, .sizes = p->host.sizes, .has_txqlen = true, .txqlen = p->host.txqlen};
 }
 
-/* First with everything in one request; when that fails without having moved, the name and nothing else. */
+/* First with everything in one request; when that fails without having moved, the name and nothing else. An altname that the pod gave it,
+ * or one of its own that somebody took on the host meanwhile, is in the way of any move and goes first. */
 static int move_home(struct job *j, const struct link *have, struct located *ret, struct error *e)
 {
 	struct link_wish wish = host_wish(j->plan);
 	struct error ours = {0};
 	char name[IFNAME_SIZE];
-	for (int attempt = 0; attempt < 2; attempt++) {
+	for (int attempt = 0; attempt < 3; attempt++) {
 		int r = free_name(j, name, e);
 		if (r < 0)
 			return r;
@@ -59,7 +61,10 @@ static int move_home(struct job *j, const struct link *have, struct located *ret
 		r = job_locate(j, ret, e);
 		if (r < 0 || ret->place != PLACE_POD)
 			return r;
-		wish = (struct link_wish){0};
+		if (attempt > 0 || ours.code != -EEXIST)
+			wish = (struct link_wish){0};
+		if (ours.code == -EEXIST)
+			(void)link_altnames_drop(j->pod, have->ifindex, NULL);
 	}
 	return error_set(e, ours.code, "cannot move %s back to the host as %s: %s", have->ifname, name, ours.text);
 }

@@ -7,8 +7,10 @@
 #include "netlink/nlsock.h"
 
 struct mover {
-	struct nlsock *host; /* opened in the host's namespace */
-	int host_fd;         /* of that namespace */
+	struct nlsock *host;    /* opened in the host's namespace */
+	int host_fd;            /* of that namespace */
+	struct nlsock *generic; /* generic netlink, on the host */
+	uint16_t ethtool;       /* family number there; 0 = this kernel has none */
 	char sysfs[256];
 };
 
@@ -38,5 +40,25 @@ int job_bring_home(struct job *j, const struct located *at, struct move_result *
 /* On the host: make it so, then read back and compare. */
 void job_restore(struct job *j, const struct link *now, char *differences, size_t size);
 
+/* What the files of the restoring share. */
+struct restore {
+	struct job *j;
+	const struct host_state *host; /* as it was */
+	struct link now;
+	struct host_state is; /* the other half of `now`, and features */
+	uint64_t elapsed;     /* ms since the snapshot */
+	struct error why;     /* of the first step that failed */
+	char *differences;
+	size_t size;
+};
+/* A step's error: the first is kept. */
+void restore_note(struct restore *t, const struct error *ours);
+/* `now` and `is` as they are by now; false = the link cannot be read. */
+bool restore_look(struct restore *t);
+void restore_compare(struct restore *t);
+bool address_same(const struct address *a, const struct address *b); /* but for what is left of a lifetime */
+/* `*a` as it would be by now; false = it has expired. */
+bool address_age(struct address *a, uint64_t elapsed);
+
 int job_read_back(struct job *j, int32_t ifindex, struct pod_state *ret, struct error *e);
-int host_state_read(struct nlsock *s, const struct link *l, struct host_state *ret, struct error *e);
+uint64_t boottime_ms(void);

@@ -1,43 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A device on the host again: make it what the plan's host state says, then read it back and say what differs. Every step is tried, however
- * the ones before it ended: a device with its address but without one route serves the host better than one with nothing. */
+ * the ones before it ended: a device with its address but without one route serves the host better than one with nothing.
+ *
+ * The order is the kernel's: altnames that a pod gave before the name, sysctls before the addresses they govern, addresses before the
+ * link comes up and routes after. */
 #include <errno.h>
 #include <linux/if.h>
 #include <linux/if_addr.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core/base/cleanup.h"
 #include "core/base/str.h"
 #include "netlink/address.h"
+#include "netlink/devconf.h"
+#include "netlink/features.h"
+#include "netlink/kept.h"
+#include "netlink/link_state.h"
 #include "netlink/mover_internal.h"
 #include "netlink/route.h"
 
-struct restore {
-	struct job *j;
-	const struct host_state *host;
-	struct link now;
-	struct error why; /* of the last step that failed */
-	char *differences;
-	size_t size;
-};
-
-static void differs(struct restore *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void differs(struct restore *t, const char *format, ...)
+void restore_note(struct restore *t, const struct error *ours)
 {
-	size_t used = strlen(t->differences);
-	if (used > 0 && used + 3 < t->size) {
-		memcpy(t->differences + used, "; ", 3);
-		used += 2;
-	}
-	va_list args;
-	va_start(args, format);
-	vsnprintf(t->differences + used, t->size - used, format, args);
-	va_end(args);
+	if (ours->code < 0 && t->why.code == 0)
+		t->why = *ours;
 }
 
-/* ---- the steps ------------------------------------------------------------------------------------------------------------------- */
+bool restore_look(struct restore *t)
+{
+	struct error ours = {0};
+	struct link now;
+	struct host_state is = {0};
+	struct mover *m = t->j->m;
+	int r = link_state_get(m->host, t->now.ifindex, &now, &is, &ours);
+	restore_note(t, &ours);
+	if (r < 0)
+		return false;
+	(void)devconf_read_more(now.ifname, &is.more_sysctls);
+	if (m->ethtool && t->host->features.n)
+		(void)features_get(m->generic, m->ethtool, now.ifindex, &is.features, NULL);
+	host_state_free(&t->is);
+	t->now = now;
+	t->is = is;
+	return true;
+}
+
+/* ---- the link itself ------------------------------------------------------------------------------------------------------------- */
 
 static void restore_link(struct restore *t)
 {
@@ -53,41 +61,111 @@ static void restore_link(struct restore *t)
 	};
 	/* All at once; only if the kernel refuses that, one by one, so that one refusal costs one property. */
 	for (size_t i = 0; i < ELEMENTS(wishes); i++) {
-		int r = link_apply(s, &t->now, &wishes[i], &t->why);
+		struct error ours = {0};
+		int r = link_apply(s, &t->now, &wishes[i], &ours);
 		(void)link_get(s, t->now.ifindex, &t->now, NULL);
 		if (i == 0 && r == 0)
 			break;
+		if (i > 0)
+			restore_note(t, &ours);
 	}
-	int32_t master = t->j->plan->facts.master;
-	if (master > 0 && t->now.master != master)
-		(void)link_set_master(s, t->now.ifindex, master, &t->why);
 }
 
-static bool same_address(const struct address *a, const struct address *b)
+/* Its own name is another's now: until it is free again the device can be found by an altname. */
+static void mark_name(struct restore *t)
 {
-	bool a_ever = a->valid_lifetime == UINT32_MAX, b_ever = b->valid_lifetime == UINT32_MAX;
+	char mark[IFNAME_SIZE + 4];
+	snprintf(mark, sizeof(mark), "was-%s", t->host->ifname);
+	(void)link_altname_add(t->j->m->host, t->now.ifindex, mark, NULL);
+}
+
+static void restore_master(struct restore *t)
+{
+	struct error ours = {0};
+	int32_t master = t->host->taken_at ? t->host->master : t->j->plan->facts.master;
+	if (t->now.master != master && (master > 0 || t->host->taken_at))
+		(void)link_set_master(t->j->m->host, t->now.ifindex, master, &ours);
+	restore_note(t, &ours);
+}
+
+static void restore_state(struct restore *t)
+{
+	static link_state_step *const steps[] = {link_state_restore_flags, link_state_restore_group, link_state_restore_alias,
+	                                         link_state_restore_xdp, link_state_add_altnames};
+	struct mover *m = t->j->m;
+	for (size_t i = 0; i < ELEMENTS(steps); i++) {
+		struct error ours = {0};
+		(void)steps[i](m->host, t->now.ifindex, t->host, &t->is, &ours);
+		restore_note(t, &ours);
+	}
+	struct error ours = {0};
+	if (m->ethtool)
+		(void)features_restore(m->generic, m->ethtool, t->now.ifindex, &t->host->features, &t->is.features, &ours);
+	restore_note(t, &ours);
+	devconf_restore(t->now.ifname, t->host, &t->is);
+}
+
+static void restore_admin_state(struct restore *t)
+{
+	struct error ours = {0};
+	bool up = t->now.flags & IFF_UP;
+	if (up != t->host->up)
+		(void)link_set_up(t->j->m->host, t->now.ifindex, t->host->up, &ours);
+	restore_note(t, &ours);
+}
+
+/* ---- addresses ------------------------------------------------------------------------------------------------------------------- */
+
+static uint32_t left_of(uint32_t lifetime, uint64_t elapsed)
+{
+	return lifetime == UINT32_MAX ? UINT32_MAX : elapsed / 1000 >= lifetime ? 0 : lifetime - (uint32_t)(elapsed / 1000);
+}
+
+bool address_age(struct address *a, uint64_t elapsed)
+{
+	a->valid_lifetime = left_of(a->valid_lifetime, elapsed);
+	a->preferred_lifetime = left_of(a->preferred_lifetime, elapsed);
+	return a->valid_lifetime > 0;
+}
+
+/* What is left of a lifetime goes on; told in whole seconds, and asked for at two moments. */
+static bool same_lifetime(uint32_t a, uint32_t b)
+{
+	enum { TOLERANCE = 5 };
+	return a == b || (a != UINT32_MAX && b != UINT32_MAX && (a > b ? a - b : b - a) <= TOLERANCE);
+}
+
+bool address_same(const struct address *a, const struct address *b)
+{
 	return ip_prefix_equal(&a->prefix, &b->prefix) && ip_address_equal(&a->peer, &b->peer) &&
 	       ip_address_equal(&a->broadcast, &b->broadcast) && a->scope == b->scope && str_equal(a->label, b->label) &&
-	       a->route_metric == b->route_metric && a_ever == b_ever && address_settable_flags(a) == address_settable_flags(b);
+	       a->route_metric == b->route_metric && a->protocol == b->protocol && same_lifetime(a->valid_lifetime, b->valid_lifetime) &&
+	       same_lifetime(a->preferred_lifetime, b->preferred_lifetime) && address_settable_flags(a) == address_settable_flags(b);
 }
 
 static bool has_address(const struct address_list *l, const struct address *a)
 {
 	for (size_t i = 0; i < l->n; i++)
-		if (same_address(&l->v[i].address, a))
+		if (address_same(&l->v[i].address, a))
 			return true;
 	return false;
 }
 
 /* One that is there but differs in what a change request does not reach: renaming a link with addresses rewrites their labels. */
-static void remove_altered(struct restore *t, const struct address_list *there)
+static bool remove_altered(struct restore *t, const struct address_list *there)
 {
+	bool any = false;
 	for (size_t i = 0; i < t->host->n_addresses; i++)
 		for (size_t k = 0; k < there->n; k++) {
-			const struct address *was = &t->host->addresses[i], *is = &there->v[k].address;
-			if (ip_prefix_equal(&was->prefix, &is->prefix) && was->prefix.address.family == IP_V4 && !same_address(was, is))
+			const struct address *is = &there->v[k].address;
+			struct address was = t->host->addresses[i];
+			(void)address_age(&was, t->elapsed);
+			if (ip_prefix_equal(&was.prefix, &is->prefix) && was.prefix.address.family == IP_V4 && !address_same(&was, is)) {
 				(void)address_remove(t->j->m->host, t->now.ifindex, is, NULL);
+				any = true;
+			}
 		}
+	return any;
 }
 
 /* An IPv6 address comes back without duplicate address detection: it was this host's a moment ago, and routes that prefer it as source are
@@ -95,24 +173,29 @@ static void remove_altered(struct restore *t, const struct address_list *there)
 static void restore_address(struct restore *t, const struct address_list *there, const struct address *was, bool final)
 {
 	struct address a = *was;
+	struct error ours = {0};
 	bool v6 = a.prefix.address.family == IP_V6;
-	if (has_address(there, &a) || (final && !v6))
+	if (!address_age(&a, t->elapsed) || has_address(there, &a) || (final && !v6))
 		return;
 	if (v6 && !final)
 		a.flags |= IFA_F_NODAD;
-	(void)address_add(t->j->m->host, t->now.ifindex, &a, &t->why);
+	(void)address_add(t->j->m->host, t->now.ifindex, &a, &ours);
+	restore_note(t, &ours);
 }
 
 static void restore_addresses(struct restore *t, bool final)
 {
 	_cleanup_addresses_ struct address_list there = {0};
 	struct nlsock *s = t->j->m->host;
+	struct error ours = {0};
 	size_t n = t->host->n_addresses;
-	if (address_list(s, t->now.ifindex, &there, &t->why) < 0)
-		return;
-	remove_altered(t, &there);
-	address_list_free(&there);
-	if (address_list(s, t->now.ifindex, &there, &t->why) < 0)
+	int r = n ? address_list(s, t->now.ifindex, &there, &ours) : 0;
+	if (n && r == 0 && remove_altered(t, &there)) {
+		address_list_free(&there);
+		r = address_list(s, t->now.ifindex, &there, &ours);
+	}
+	restore_note(t, &ours);
+	if (n == 0 || r < 0)
 		return;
 	/* The kernel lists IPv4 addresses in the order they came, IPv6 addresses the other way round, and prefers by that order. */
 	for (size_t i = 0; i < n; i++)
@@ -123,138 +206,67 @@ static void restore_addresses(struct restore *t, bool final)
 			restore_address(t, &there, &t->host->addresses[i - 1], final);
 }
 
-static void restore_admin_state(struct restore *t)
-{
-	bool up = t->now.flags & IFF_UP;
-	if (up != t->host->up)
-		(void)link_set_up(t->j->m->host, t->now.ifindex, t->host->up, &t->why);
-}
+/* ---- what points at it ----------------------------------------------------------------------------------------------------------- */
 
-static void restore_routes(struct restore *t)
+/* A record of the version that kept them as structs. */
+static void restore_lists(struct restore *t)
 {
+	struct nlsock *s = t->j->m->host;
 	for (int with_gateway = 0; with_gateway <= 1; with_gateway++)
-		for (size_t i = 0; i < t->host->n_routes; i++)
+		for (size_t i = 0; i < t->host->n_routes; i++) {
+			struct error ours = {0};
 			if ((t->host->routes[i].gateway.family != IP_NONE) == with_gateway)
-				(void)route_add(t->j->m->host, t->now.ifindex, &t->host->routes[i], &t->why);
-	for (size_t i = 0; i < t->host->n_neighbours; i++)
-		(void)neighbour_add(t->j->m->host, t->now.ifindex, &t->host->neighbours[i], &t->why);
+				(void)route_add(s, t->now.ifindex, &t->host->routes[i], &ours);
+			restore_note(t, &ours);
+		}
+	for (size_t i = 0; i < t->host->n_neighbours; i++) {
+		struct error ours = {0};
+		(void)neighbour_add(s, t->now.ifindex, &t->host->neighbours[i], &ours);
+		restore_note(t, &ours);
+	}
 }
 
-/* ---- the comparison -------------------------------------------------------------------------------------------------------------- */
-
-static void compare_link(struct restore *t)
+static void restore_objects(struct restore *t)
 {
 	const struct host_state *h = t->host;
-	const struct link *l = &t->now;
-	const struct {
-		const char *name;
-		uint32_t is, was;
-	} numbers[] = {
-	    {"mtu", l->mtu, h->mtu},
-	    {"txqlen", l->txqlen, h->txqlen},
-	    {"gso_max_size", l->sizes.gso_max, h->sizes.gso_max},
-	    {"gro_max_size", l->sizes.gro_max, h->sizes.gro_max},
-	    {"gso_ipv4_max_size", l->sizes.gso_ipv4_max, h->sizes.gso_ipv4_max},
-	    {"gro_ipv4_max_size", l->sizes.gro_ipv4_max, h->sizes.gro_ipv4_max},
-	};
-	if (!str_equal(l->ifname, h->ifname))
-		differs(t, "name is %s, was %s", l->ifname, h->ifname);
-	for (size_t i = 0; i < ELEMENTS(numbers); i++)
-		if (numbers[i].is != numbers[i].was)
-			differs(t, "%s is %u, was %u", numbers[i].name, numbers[i].is, numbers[i].was);
-	if (!mac_equal(&l->mac, &h->mac)) {
-		char is[MAC_TEXT_MAX], was[MAC_TEXT_MAX];
-		mac_format(&l->mac, is);
-		mac_format(&h->mac, was);
-		differs(t, "mac is %s, was %s", is, was);
-	}
-	if (((l->flags & IFF_UP) != 0) != h->up)
-		differs(t, "it is %s, was %s", h->up ? "down" : "up", h->up ? "up" : "down");
-	int32_t master = t->j->plan->facts.master;
-	if (master > 0 && l->master != master)
-		differs(t, "master is %d, was %d", l->master, master);
+	const struct kept_owner owner = {t->now.ifindex, h->ifname, &h->mac, h->addresses, h->n_addresses};
+	struct error ours = {0};
+	kept_restore(t->j->m->host, &h->objects, h->ifindex, &owner, t->elapsed, &ours);
+	restore_note(t, &ours);
 }
 
-static bool same_route(const struct route *a, const struct route *b)
-{
-	return ip_prefix_equal(&a->destination, &b->destination) && ip_address_equal(&a->gateway, &b->gateway) &&
-	       ip_address_equal(&a->source, &b->source) && a->table == b->table && a->metric == b->metric && a->scope == b->scope &&
-	       a->protocol == b->protocol;
-}
-
-static bool same_neighbour(const struct neighbour *a, const struct neighbour *b)
-{
-	return ip_address_equal(&a->destination, &b->destination) && mac_equal(&a->mac, &b->mac);
-}
-
-static bool state_has_address(const struct host_state *s, const struct address *a)
-{
-	for (size_t i = 0; i < s->n_addresses; i++)
-		if (same_address(&s->addresses[i], a))
-			return true;
-	return false;
-}
-
-static bool state_has_route(const struct host_state *s, const struct route *r)
-{
-	for (size_t i = 0; i < s->n_routes; i++)
-		if (same_route(&s->routes[i], r))
-			return true;
-	return false;
-}
-
-static bool state_has_neighbour(const struct host_state *s, const struct neighbour *n)
-{
-	for (size_t i = 0; i < s->n_neighbours; i++)
-		if (same_neighbour(&s->neighbours[i], n))
-			return true;
-	return false;
-}
-
-static void compare_lists(struct restore *t)
-{
-	const struct host_state *was = t->host;
-	struct host_state is;
-	char text[3 * IP_TEXT_MAX];
-	if (host_state_read(t->j->m->host, &t->now, &is, &t->why) < 0) {
-		differs(t, "it cannot be read back: %s", t->why.text);
-		return;
-	}
-	for (size_t i = 0; i < was->n_addresses; i++)
-		if (!state_has_address(&is, &was->addresses[i])) {
-			ip_prefix_format(&was->addresses[i].prefix, text);
-			differs(t, "address %s is missing", text);
-		}
-	for (size_t i = 0; i < was->n_routes; i++)
-		if (!state_has_route(&is, &was->routes[i])) {
-			route_format(&was->routes[i], text, sizeof(text));
-			differs(t, "route %s is missing", text);
-		}
-	for (size_t i = 0; i < was->n_neighbours; i++)
-		if (!state_has_neighbour(&is, &was->neighbours[i])) {
-			ip_address_format(&was->neighbours[i].destination, text);
-			differs(t, "neighbour %s is missing", text);
-		}
-	host_state_free(&is);
-}
+/* ---- the whole ------------------------------------------------------------------------------------------------------------------- */
 
 void job_restore(struct job *j, const struct link *now, char *differences, size_t size)
 {
-	struct restore t = {.j = j, .host = &j->plan->host, .now = *now, .differences = differences, .size = size};
+	const struct host_state *h = &j->plan->host;
+	uint64_t clock = boottime_ms();
+	struct restore t = {.j = j,
+	                    .host = h,
+	                    .now = *now,
+	                    .elapsed = h->taken_at && clock > h->taken_at ? clock - h->taken_at : 0,
+	                    .differences = differences,
+	                    .size = size};
 	differences[0] = '\0';
+	bool known = h->taken_at > 0 && restore_look(&t);
+	if (known) {
+		struct error ours = {0};
+		(void)link_state_remove_altnames(j->m->host, t.now.ifindex, h, &t.is, &ours);
+		restore_note(&t, &ours);
+	}
 	restore_link(&t);
+	restore_master(&t);
+	if (known && restore_look(&t))
+		restore_state(&t);
+	if (!str_equal(t.now.ifname, h->ifname))
+		mark_name(&t);
 	restore_addresses(&t, false);
 	restore_admin_state(&t);
-	restore_routes(&t);
+	if (known)
+		restore_objects(&t);
+	else
+		restore_lists(&t);
 	restore_addresses(&t, true);
-
-	int r = link_get(j->m->host, now->ifindex, &t.now, &t.why);
-	if (r < 0) {
-		differs(&t, "it cannot be read back: %s", t.why.text);
-		return;
-	}
-	compare_link(&t);
-	compare_lists(&t);
-	if (differences[0] && t.why.code < 0)
-		differs(&t, "the kernel said: %s", t.why.text);
+	restore_compare(&t);
+	host_state_free(&t.is);
 }

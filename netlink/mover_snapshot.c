@@ -3,12 +3,38 @@
 #include <errno.h>
 #include <linux/if.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "core/base/cleanup.h"
 #include "core/base/str.h"
 #include "netlink/address.h"
+#include "netlink/devconf.h"
+#include "netlink/features.h"
+#include "netlink/kept.h"
+#include "netlink/link_state.h"
 #include "netlink/mover_internal.h"
-#include "netlink/route.h"
+
+uint64_t boottime_ms(void)
+{
+	struct timespec t = {0};
+	(void)clock_gettime(CLOCK_BOOTTIME, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void take_link(const struct link *l, struct host_state *state)
+{
+	state->ifindex = l->ifindex;
+	state->mtu = l->mtu;
+	state->min_mtu = l->min_mtu;
+	state->max_mtu = l->max_mtu;
+	state->mac = l->mac;
+	state->permanent_mac = l->permanent_mac;
+	state->up = l->flags & IFF_UP;
+	state->txqlen = l->txqlen;
+	state->sizes = l->sizes;
+	(void)STR_COPY(state->ifname, l->ifname);
+	(void)STR_COPY(state->type, l->kind);
+}
 
 static int read_addresses(struct nlsock *s, const struct link *l, struct host_state *state, struct error *e)
 {
@@ -25,39 +51,40 @@ static int read_addresses(struct nlsock *s, const struct link *l, struct host_st
 	return 0;
 }
 
-int host_state_read(struct nlsock *s, const struct link *l, struct host_state *ret, struct error *e)
+static int read_rest(struct mover *m, const struct link *l, struct host_state *state, struct error *e)
 {
-	struct host_state state = {.ifindex = l->ifindex,
-	                           .mtu = l->mtu,
-	                           .min_mtu = l->min_mtu,
-	                           .max_mtu = l->max_mtu,
-	                           .mac = l->mac,
-	                           .permanent_mac = l->permanent_mac,
-	                           .up = l->flags & IFF_UP,
-	                           .txqlen = l->txqlen,
-	                           .sizes = l->sizes};
-	(void)STR_COPY(state.ifname, l->ifname);
-	(void)STR_COPY(state.type, l->kind);
-	int r = read_addresses(s, l, &state, e);
+	int r = read_addresses(m->host, l, state, e);
+	if (r < 0)
+		return r;
+	const struct kept_owner owner = {l->ifindex, l->ifname, &l->mac, state->addresses, state->n_addresses};
+	r = kept_read(m->host, &owner, state, e);
+	if (r < 0)
+		return r;
+	if (devconf_read_more(l->ifname, &state->more_sysctls) < 0)
+		return error_set(e, -ENOMEM, "sysctls of %s: out of memory", l->ifname);
+	/* Links without offloads, and kernels without ethtool netlink, have none to be changed. */
+	if (m->ethtool && features_get(m->generic, m->ethtool, l->ifindex, &state->features, NULL) == -ENOMEM)
+		return error_set(e, -ENOMEM, "offload features of %s: out of memory", l->ifname);
+	return 0;
+}
+
+int mover_snapshot(struct mover *m, int32_t ifindex, const char *ifname, struct host_state *ret, struct error *e)
+{
+	struct host_state state = {0};
+	struct link l;
+	int r = link_state_get(m->host, ifindex, &l, &state, e);
+	if (r < 0)
+		return r;
+	if (!str_equal(l.ifname, ifname))
+		r = error_set(e, -ENODEV, "link %d is called %s now, not %s", ifindex, l.ifname, ifname);
+	take_link(&l, &state);
+	state.taken_at = boottime_ms();
 	if (r == 0)
-		r = route_list(s, l->ifindex, &state.routes, &state.n_routes, e);
-	if (r == 0)
-		r = neighbour_list(s, l->ifindex, &state.neighbours, &state.n_neighbours, e);
+		r = read_rest(m, &l, &state, e);
 	if (r < 0) {
 		host_state_free(&state);
 		return r;
 	}
 	*ret = state;
 	return 0;
-}
-
-int mover_snapshot(struct mover *m, int32_t ifindex, const char *ifname, struct host_state *ret, struct error *e)
-{
-	struct link l;
-	int r = link_get(m->host, ifindex, &l, e);
-	if (r < 0)
-		return r;
-	if (!str_equal(l.ifname, ifname))
-		return error_set(e, -ENODEV, "link %d is called %s now, not %s", ifindex, l.ifname, ifname);
-	return host_state_read(m->host, &l, ret, e);
 }

@@ -104,65 +104,6 @@ struct nl_msg *route_dump_request(uint8_t family, uint32_t table, int32_t oif)
 	return TAKE_PTR(m);
 }
 
-/* ---- lists ----------------------------------------------------------------------------------------------------------------------- */
-
-struct route_filter {
-	int32_t ifindex;
-	uint8_t family;
-	struct route *v;
-	size_t n, cap, kept; /* `kept`: those of the families before */
-};
-
-static int see_route(const struct nlmsghdr *h, void *user)
-{
-	struct route_filter *f = user;
-	struct route_message m;
-	if (!h) {
-		f->n = f->kept;
-		return 0;
-	}
-	int r = route_parse(h, &m);
-	if (r < 0)
-		return r == -ENOMSG ? 0 : r;
-	if (m.family != f->family || !route_is_configured(&m) || m.oifs[0] != f->ifindex)
-		return 0;
-	if (f->n == ROUTES_MAX)
-		return -E2BIG;
-	if (f->n == f->cap) {
-		size_t cap = f->cap ? 2 * f->cap : 8;
-		struct route *v = realloc(f->v, cap * sizeof(*v));
-		if (!v)
-			return -ENOMEM;
-		f->v = v;
-		f->cap = cap;
-	}
-	f->v[f->n++] = m.route;
-	return 0;
-}
-
-int route_list(struct nlsock *s, int32_t ifindex, struct route **ret, size_t *ret_n, struct error *e)
-{
-	static const struct {
-		uint8_t family, kernel;
-	} families[] = {{IP_V4, AF_INET}, {IP_V6, AF_INET6}};
-	struct route_filter f = {.ifindex = ifindex};
-	for (size_t i = 0; i < ELEMENTS(families); i++) {
-		_cleanup_nlmsg_ struct nl_msg *m = route_dump_request(families[i].kernel, 0, ifindex);
-		struct error ours = {0};
-		f.family = families[i].family;
-		f.kept = f.n;
-		int r = nlsock_dump(s, m, see_route, &f, &ours);
-		/* No table of this family, or no such family in this kernel: no routes. */
-		if (r < 0 && r != -ENOENT && r != -EOPNOTSUPP) {
-			free(f.v);
-			return error_set(e, r, "routes of link %d: %s", ifindex, ours.text);
-		}
-	}
-	*ret = f.v;
-	*ret_n = f.n;
-	return 0;
-}
-
 void route_format(const struct route *r, char *text, size_t size)
 {
 	char destination[IP_TEXT_MAX], gateway[IP_TEXT_MAX], table[24] = "";
@@ -257,6 +198,10 @@ int route_add(struct nlsock *s, int32_t ifindex, const struct route *r, struct e
 	return result;
 }
 
+/* Rules of ours bear it, so that the very same rule made by the pod itself is another one, and stays when ours goes. The kernel knows no
+ * meaning for this number, and iproute2 no name. */
+enum { RULE_PROTOCOL = 211 };
+
 static int rule_ask(struct nlsock *s, uint16_t type, uint16_t flags, const struct rule *r, struct error *e)
 {
 	bool v6 = r->source.address.family == IP_V6 || r->destination.address.family == IP_V6;
@@ -280,6 +225,7 @@ static int rule_ask(struct nlsock *s, uint16_t type, uint16_t flags, const struc
 	/* Without one the kernel picks the place before its own `main` rule; 0 would be the place before everything. */
 	if (r->has_priority)
 		ok &= nla_put_u32(m, FRA_PRIORITY, r->priority) == 0;
+	ok &= nla_put_u8(m, FRA_PROTOCOL, RULE_PROTOCOL) == 0;
 	if (!ok)
 		return error_set(e, -EMSGSIZE, "request too large");
 	return nlsock_ask(s, m, NULL, NULL, e);
@@ -323,57 +269,6 @@ int neighbour_parse(const struct nlmsghdr *h, int32_t *ret_ifindex, struct neigh
 	memcpy(n.mac.bytes, nla_data(tb[NDA_LLADDR]), (size_t)len);
 	*ret_ifindex = info.ndm_ifindex;
 	*ret = n;
-	return 0;
-}
-
-struct neighbour_filter {
-	int32_t ifindex;
-	struct neighbour *v;
-	size_t n, cap;
-};
-
-static int see_neighbour(const struct nlmsghdr *h, void *user)
-{
-	struct neighbour_filter *f = user;
-	struct neighbour n;
-	int32_t ifindex;
-	if (!h) {
-		f->n = 0;
-		return 0;
-	}
-	int r = neighbour_parse(h, &ifindex, &n);
-	if (r < 0)
-		return r == -ENOMSG ? 0 : r;
-	if (ifindex != f->ifindex)
-		return 0;
-	if (f->n == ROUTES_MAX)
-		return -E2BIG;
-	if (f->n == f->cap) {
-		size_t cap = f->cap ? 2 * f->cap : 8;
-		struct neighbour *v = realloc(f->v, cap * sizeof(*v));
-		if (!v)
-			return -ENOMEM;
-		f->v = v;
-		f->cap = cap;
-	}
-	f->v[f->n++] = n;
-	return 0;
-}
-
-int neighbour_list(struct nlsock *s, int32_t ifindex, struct neighbour **ret, size_t *ret_n, struct error *e)
-{
-	struct neighbour_filter f = {.ifindex = ifindex};
-	struct ndmsg info = {.ndm_family = AF_UNSPEC};
-	_cleanup_nlmsg_ struct nl_msg *m = nlsock_request(RTM_GETNEIGH, 0, &info, sizeof(info));
-	if (!m || nla_put_u32(m, NDA_IFINDEX, (uint32_t)ifindex) < 0)
-		return error_set(e, -ENOMEM, "neighbours of link %d: out of memory", ifindex);
-	int r = nlsock_dump(s, m, see_neighbour, &f, e);
-	if (r < 0) {
-		free(f.v);
-		return e ? error_prefix(e, "neighbours of link %d", ifindex) : r;
-	}
-	*ret = f.v;
-	*ret_n = f.n;
 	return 0;
 }
 

@@ -9,7 +9,7 @@
 #include "core/config.h"
 #include "netlink/nlsock.h"
 
-enum { ROUTE_NEXTHOPS_MAX = 64, ROUTES_MAX = 65536 };
+enum { ROUTE_NEXTHOPS_MAX = 64, ROUTES_MAX = 8192 };
 
 struct route_message {
 	uint8_t family; /* enum ip_family */
@@ -27,8 +27,6 @@ int route_parse(const struct nlmsghdr *h, struct route_message *ret);
 bool route_is_configured(const struct route_message *m);
 
 struct nl_msg *route_dump_request(uint8_t family, uint32_t table, int32_t oif); /* AF_*; 0 = any */
-/* Configured routes through a link, both families. The caller frees `*ret`. */
-int route_list(struct nlsock *s, int32_t ifindex, struct route **ret, size_t *ret_n, struct error *e);
 /* -EEXIST only when the one that is there differs. */
 int route_add(struct nlsock *s, int32_t ifindex, const struct route *r, struct error *e);
 void route_format(const struct route *r, char *text, size_t size); /* "10.0.0.0/8 via 10.1.0.1 table 100" */
@@ -38,5 +36,4 @@ int rule_remove(struct nlsock *s, const struct rule *r, struct error *e);
 
 /* -ENOMSG when it is none a person made permanent. */
 int neighbour_parse(const struct nlmsghdr *h, int32_t *ret_ifindex, struct neighbour *ret);
-int neighbour_list(struct nlsock *s, int32_t ifindex, struct neighbour **ret, size_t *ret_n, struct error *e);
 int neighbour_add(struct nlsock *s, int32_t ifindex, const struct neighbour *n, struct error *e); /* or replace */

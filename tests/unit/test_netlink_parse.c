@@ -271,7 +271,7 @@ static void malformed_addresses(void **state)
 {
 	(void)state;
 	static const uint8_t bytes[16] = {10};
-	struct address_message a = {.protocol = 9};
+	struct address_message a = {.address = {.protocol = 9}};
 	assert_int_equal(parse_address(address_of(AF_INET, 24, 0), &a), -EBADMSG); /* no address */
 	struct nl_msg *m = address_of(AF_INET, 33, 0);
 	nla_put(m, IFA_LOCAL, 4, bytes);
@@ -287,7 +287,7 @@ static void malformed_addresses(void **state)
 	nla_put(m, IFA_CACHEINFO, 4, bytes);
 	assert_int_equal(parse_address(m, &a), -EBADMSG);
 	assert_int_equal(parse_address(address_of(AF_PACKET, 24, 0), &a), -ENOMSG);
-	assert_int_equal(a.protocol, 9);
+	assert_int_equal(a.address.protocol, 9);
 }
 
 static void kernel_made_addresses_are_known(void **state)
@@ -307,7 +307,7 @@ static void kernel_made_addresses_are_known(void **state)
 	};
 	struct mac mac = {.length = 6, .bytes = {2, 0, 0, 0, 0, 1}};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct address_message m = {.address = {.flags = rows[i].flags}, .protocol = rows[i].protocol};
+		struct address_message m = {.address = {.flags = rows[i].flags, .protocol = rows[i].protocol}};
 		assert_int_equal(ip_prefix_parse(rows[i].prefix, &m.address.prefix), 0);
 		assert_int_equal(address_is_kernel_made(&m, &mac), rows[i].made);
 	}

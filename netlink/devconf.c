@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "netlink/devconf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/cleanup.h"
+#include "core/base/str.h"
+#include "netlink/link_state.h"
+
+/* In the order of IPV4_DEVCONF_* (linux/ip.h), which counts from 1. NULL: read-only. */
+static const char *const names4[] = {
+    "forwarding",
+    NULL, /* mc_forwarding */
+    "proxy_arp",
+    "accept_redirects",
+    "secure_redirects",
+    "send_redirects",
+    "shared_media",
+    "rp_filter",
+    "accept_source_route",
+    "bootp_relay",
+    "log_martians",
+    "tag",
+    "arp_filter",
+    "medium_id",
+    "disable_xfrm",
+    "disable_policy",
+    "force_igmp_version",
+    "arp_announce",
+    "arp_ignore",
+    "promote_secondaries",
+    "arp_accept",
+    "arp_notify",
+    "accept_local",
+    "src_valid_mark",
+    "proxy_arp_pvlan",
+    "route_localnet",
+    "igmpv2_unsolicited_report_interval",
+    "igmpv3_unsolicited_report_interval",
+    "ignore_routes_with_linkdown",
+    "drop_unicast_in_l2_multicast",
+    "drop_gratuitous_arp",
+    "bc_forwarding",
+    "arp_evict_nocarrier",
+};
+
+/* In the order of DEVCONF_* (linux/ipv6.h). */
+static const char *const names6[] = {
+    "forwarding",
+    "hop_limit",
+    "mtu",
+    "accept_ra",
+    "accept_redirects",
+    "autoconf",
+    "dad_transmits",
+    "router_solicitations",
+    "router_solicitation_interval",
+    "router_solicitation_delay",
+    "use_tempaddr",
+    "temp_valid_lft",
+    "temp_prefered_lft",
+    "regen_max_retry",
+    "max_desync_factor",
+    "max_addresses",
+    "force_mld_version",
+    "accept_ra_defrtr",
+    "accept_ra_pinfo",
+    "accept_ra_rtr_pref",
+    "router_probe_interval",
+    "accept_ra_rt_info_max_plen",
+    "proxy_ndp",
+    "optimistic_dad",
+    "accept_source_route",
+    NULL, /* mc_forwarding */
+    "disable_ipv6",
+    "accept_dad",
+    "force_tllao",
+    "ndisc_notify",
+    "mldv1_unsolicited_report_interval",
+    "mldv2_unsolicited_report_interval",
+    "suppress_frag_ndisc",
+    "accept_ra_from_local",
+    "use_optimistic",
+    "accept_ra_mtu",
+    NULL, /* stable_secret: no number; see names_more */
+    "use_oif_addrs_only",
+    "accept_ra_min_hop_limit",
+    "ignore_routes_with_linkdown",
+    "drop_unicast_in_l2_multicast",
+    "drop_unsolicited_na",
+    "keep_addr_on_down",
+    "router_solicitation_max_interval",
+    "seg6_enabled",
+    "seg6_require_hmac",
+    "enhanced_dad",
+    "addr_gen_mode",
+    "disable_policy",
+    "accept_ra_rt_info_min_plen",
+    "ndisc_tclass",
+    "rpl_seg_enabled",
+    "ra_defrtr_metric",
+    "ioam6_enabled",
+    "ioam6_id",
+    "ioam6_id_wide",
+    "ndisc_evict_nocarrier",
+    "accept_untracked_na",
+    "accept_ra_min_lft",
+    "force_forwarding",
+};
+
+/* Told in milliseconds, written in seconds. */
+static const char *const in_seconds[] = {
+    "router_solicitation_interval",
+    "router_solicitation_delay",
+    "router_solicitation_max_interval",
+    "router_probe_interval",
+};
+
+/* All of IPv6. A secret is not there until it is set; setting one sets addr_gen_mode, too. */
+static const char *const names_more[] = {"stable_secret", "ra_honor_pio_life", "ra_honor_pio_pflag", "regen_min_advance"};
+
+static const struct family {
+	const char *name;
+	size_t offset; /* of the values in host_state */
+	const char *const *names;
+	size_t n;
+} families[] = {
+    {"ipv4", offsetof(struct host_state, ipv4), names4, ELEMENTS(names4)},
+    {"ipv6", offsetof(struct host_state, ipv6), names6, ELEMENTS(names6)},
+};
+
+static const struct bytes *values_of(const struct host_state *s, const struct family *f)
+{
+	return (const struct bytes *)(const void *)((const char *)s + f->offset);
+}
+
+static int32_t value_at(const struct bytes *b, size_t i)
+{
+	int32_t v;
+	memcpy(&v, b->data + i * sizeof(v), sizeof(v));
+	return v;
+}
+
+static void sysctl_path(char path[160], const char *family, const char *ifname, const char *name)
+{
+	snprintf(path, 160, "/proc/sys/net/%s/conf/%s/%s", family, ifname, name);
+}
+
+static void write_text(const char *family, const char *ifname, const char *name, const char *text)
+{
+	char path[160];
+	sysctl_path(path, family, ifname, name);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return; /* what could not be written is found by the comparison */
+	(void)!write(fd, text, strlen(text));
+	close(fd);
+}
+
+static void value_text(const char *name, int32_t value, char text[16])
+{
+	for (size_t i = 0; i < ELEMENTS(in_seconds); i++)
+		if (str_equal(name, in_seconds[i]))
+			value /= 1000;
+	snprintf(text, 16, "%" PRId32, value);
+}
+
+typedef void see_value(const struct family *f, const char *name, int32_t is, int32_t was, void *user);
+
+static void for_each_different(const struct host_state *was, const struct host_state *is, see_value *see, void *user)
+{
+	for (size_t k = 0; k < ELEMENTS(families); k++) {
+		const struct family *f = &families[k];
+		const struct bytes *a = values_of(was, f), *b = values_of(is, f);
+		for (size_t i = 0; i < f->n && (i + 1) * sizeof(int32_t) <= a->n && (i + 1) * sizeof(int32_t) <= b->n; i++)
+			if (f->names[i] && value_at(a, i) != value_at(b, i))
+				see(f, f->names[i], value_at(b, i), value_at(a, i), user);
+	}
+}
+
+/* ---- the others ------------------------------------------------------------------------------------------------------------------ */
+
+int devconf_read_more(const char *ifname, struct bytes *ret)
+{
+	struct bytes all = {0};
+	for (size_t i = 0; i < ELEMENTS(names_more); i++) {
+		char path[160], text[160];
+		sysctl_path(path, "ipv6", ifname, names_more[i]);
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		int n = snprintf(text, sizeof(text), "%s=", names_more[i]);
+		ssize_t got = read(fd, text + n, sizeof(text) - (size_t)n - 1); /* -EIO: a secret that is not set */
+		close(fd);
+		if (got <= 0)
+			continue;
+		text[n + got] = '\0';
+		text[strcspn(text, "\n")] = '\0';
+		if (bytes_add(&all, text, strlen(text) + 1) < 0) {
+			free(all.data);
+			return -ENOMEM;
+		}
+	}
+	*ret = all;
+	return 0;
+}
+
+static bool split(const char *entry, char name[64], const char **ret_value)
+{
+	const char *equals = strchr(entry, '=');
+	if (!equals || equals - entry >= 64)
+		return false;
+	memcpy(name, entry, (size_t)(equals - entry));
+	name[equals - entry] = '\0';
+	*ret_value = equals + 1;
+	return true;
+}
+
+static const char *find_value(const struct bytes *list, const char *name)
+{
+	for (const char *entry = NULL; (entry = bytes_next(list, entry));)
+		if (str_starts(entry, name) && entry[strlen(name)] == '=')
+			return entry + strlen(name) + 1;
+	return "";
+}
+
+static bool is_ours(const char *name)
+{
+	for (size_t i = 0; i < ELEMENTS(names_more); i++)
+		if (str_equal(name, names_more[i]))
+			return true;
+	return false;
+}
+
+/* ---- both ------------------------------------------------------------------------------------------------------------------------ */
+
+static void write_value(const struct family *f, const char *name, int32_t is, int32_t was, void *user)
+{
+	char text[16];
+	(void)is;
+	value_text(name, was, text);
+	write_text(f->name, user, name, text);
+}
+
+void devconf_restore(const char *ifname, const struct host_state *was, const struct host_state *is)
+{
+	char name[64];
+	const char *value;
+	for (const char *entry = NULL; (entry = bytes_next(&was->more_sysctls, entry));)
+		if (!bytes_have(&is->more_sysctls, entry) && split(entry, name, &value) && is_ours(name))
+			write_text("ipv6", ifname, name, value);
+	for_each_different(was, is, write_value, (void *)ifname);
+}
+
+struct comparison {
+	void (*differs)(const char *name, const char *is, const char *was, void *user);
+	void *user;
+};
+
+static void compare_value(const struct family *f, const char *name, int32_t is, int32_t was, void *user)
+{
+	const struct comparison *c = user;
+	char full[80], is_text[16], was_text[16];
+	snprintf(full, sizeof(full), "%s.%s", f->name, name);
+	value_text(name, is, is_text);
+	value_text(name, was, was_text);
+	c->differs(full, is_text, was_text, c->user);
+}
+
+void devconf_compare(const struct host_state *was, const struct host_state *is,
+                     void (*differs)(const char *name, const char *is, const char *was, void *user), void *user)
+{
+	struct comparison c = {differs, user};
+	char name[64], full[80];
+	const char *value;
+	for_each_different(was, is, compare_value, &c);
+	for (const char *entry = NULL; (entry = bytes_next(&was->more_sysctls, entry));)
+		if (!bytes_have(&is->more_sysctls, entry) && split(entry, name, &value)) {
+			snprintf(full, sizeof(full), "ipv6.%s", name);
+			differs(full, find_value(&is->more_sysctls, name), value, user);
+		}
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A link's sysctls (/proc/sys/net/ipv4/conf/LINK and ipv6): they belong to the namespace and the name, so a link that comes back finds
+ * those of `default`. RTM_GETLINK tells nearly all of them as numbers in a fixed order; what is to be changed is written to the files. */
+#pragma once
+
+#include "core/config.h"
+
+/* The few that the kernel's messages leave out, read from the files: "name=value", each with its NUL. -ENOMEM. */
+int devconf_read_more(const char *ifname, struct bytes *ret);
+
+/* Write what differs between `was` and `is` (both as link_state_get() reads them). */
+void devconf_restore(const char *ifname, const struct host_state *was, const struct host_state *is);
+/* `differs` is called for each that still does: "ipv6.accept_ra", "0", "2". */
+void devconf_compare(const struct host_state *was, const struct host_state *is,
+                     void (*differs)(const char *name, const char *is, const char *was, void *user), void *user);
