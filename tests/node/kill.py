@@ -1,12 +1,18 @@
 #!/usr/bin/python3
 """dranetd dies at every marked point of a pod's life, and nothing is lost.
 
-    kill.py [--short] [--only MARK[#N]] [--phase attach|restart|detach] [--nics N] [--again N] [--seed N]
+    kill.py [--short] [--only MARK[#N]] [--phase PHASE] [--nics N] [--again N] [--seed N]
 
 A traced run tells the points (core/base/mark.h: before and after each effect, each job, each netlink request
-that changes something, each step of a file) that the daemon passes while a pod gets its NICs, while it gives
-them back, and while a new daemon takes over a pod that runs; with 1 NIC and with 4. Then, for each of them, the whole life of a pod on a real containerd:
-there the daemon kills itself, is started again, kubelet and runtime try again as they do, and
+that changes something, each step of a file) that the daemon passes in each phase, with 1 NIC and with 4:
+
+  attach   a pod gets its NICs
+  detach   it gives them back
+  restart  it runs, and a new daemon takes it over
+  abandon  as attach, but there is no new daemon before the pod was taken down again
+
+Then, for each of them, the whole life of a pod on a real containerd: there the daemon kills itself, is started
+again, kubelet and runtime try again as they do, and
 
   * the pod comes up with its devices, and no container ever ran without them (it says so itself),
   * after its end each device is on the host and the host's network is what it was,
@@ -14,9 +20,9 @@ there the daemon kills itself, is started again, kubelet and runtime try again a
 
 Afterwards a random sample of lives with two and three deaths: the later ones at points of the recovery.
 
---short takes each mark once: with 1 NIC its first time, with 4 NICs by turns its first and its last. A point that a life does not
-pass (writes are coalesced, so not each life has the same number of them) is tried again and then left out; a
-mark that was never reached is a failure.
+--short takes each mark once: with 1 NIC its first time, with 4 NICs by turns its first and its last. A point that
+a life does not pass (writes are coalesced, so not each life has the same number of them) is tried again and
+then left out; a mark that was never reached is a failure.
 """
 
 import argparse
@@ -32,7 +38,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from kill_node import Node  # noqa: E402
 
-COLUMNS = [(phase, nics) for phase in ("attach", "detach", "restart") for nics in (1, 4)]
+PHASES = ("attach", "detach", "restart", "abandon")
+COLUMNS = [(phase, nics) for phase in PHASES for nics in (1, 4)]
 TRIES = 3
 Case = collections.namedtuple("Case", "phase nics points")
 
@@ -89,26 +96,42 @@ class Matrix:
             if which == phase:
                 found.append((cluster.trace(), list(node.deaths)))
         found = []
-        begin("attach")
-        node.drive(lambda: node.start_pod(pod), 40)
-        node.check_running(pod, nics)
-        end("attach")
-        if phase == "restart":
-            begin("restart")
-            node.kill()
-            node.wait(lambda: node.deaths and node.connected(), 20, "the new daemon")
-            end("restart")
-        node.check_running(pod, nics)
-        begin("detach")
-        node.drive(lambda: node.stop_pod(pod), 40)
-        end("detach")
+        if phase == "abandon":
+            begin("abandon")
+            self.abandon(pod, nics)
+            end("abandon")
+        else:
+            begin("attach")
+            node.drive(lambda: node.start_pod(pod), 40)
+            node.check_running(pod, nics)
+            end("attach")
+            if phase == "restart":
+                begin("restart")
+                node.kill()
+                node.wait(lambda: node.deaths and node.connected(), 20, "the new daemon")
+                end("restart")
+            node.check_running(pod, nics)
+            begin("detach")
+            node.drive(lambda: node.stop_pod(pod), 40)
+            end("detach")
         node.check_home(self.before)
         node.check_never_without(pod)
         node.check_forgotten(pod)
         return found[0]
 
+    def abandon(self, pod, nics):
+        """The pod is taken down before there is a daemon again."""
+        node = self.node
+        node.away = True
+        node.drive(lambda: node.start_pod(pod), 40)
+        if node.cluster.process is not None:
+            node.check_running(pod, nics)
+            node.settle()
+        node.drive(lambda: node.stop_pod(pod), 40)
+
     def learn(self, phase, nics):
         """The points of a phase, each as "name#n": those that two lives have in common."""
+        phase = "attach" if phase == "abandon" else phase
         first, second = (collections.Counter(self.live(phase, nics)[0]) for _ in range(2))
         common = first & second
         return [f"{name}#{n}" for name in sorted(common) for n in range(1, common[name] + 1)]
@@ -197,7 +220,7 @@ def options():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--only", metavar="MARK[#N]")
-    parser.add_argument("--phase", choices=["attach", "detach", "restart"])
+    parser.add_argument("--phase", choices=PHASES)
     parser.add_argument("--nics", type=int, choices=[1, 4])
     parser.add_argument("--again", type=int, metavar="N", help="lives with more than one death (100, short 10)")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))

@@ -24,6 +24,7 @@ import time
 
 from cluster import DRIVER, Cluster
 from cluster_net import addresses
+from kubelet_plugins import KubeletError
 
 libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET, SIOCETHTOOL, ETHTOOL_GFEATURES = 0x40000000, 0x8946, 0x3A
@@ -158,6 +159,7 @@ class Node:
         self.deaths = []    # how many points had been passed at each
         self.by_hand = 0    # how many of them were not its own
         self.busy = False   # the runtime takes a pod down
+        self.away = False   # nobody starts the next daemon yet
         self.hold = self.sock = None
         self.serial = 0
 
@@ -205,7 +207,7 @@ class Node:
             cluster.stop_dranetd()
             self.deaths.append(len(cluster.trace()))
             cluster.arm(self.plan.pop(0) if self.plan else "")
-        if cluster.process is None and not self.busy:
+        if cluster.process is None and not self.busy and not self.away:
             self.end_namespace()
             cluster.start_dranetd(wait=False)
         elif cluster.process is not None:
@@ -253,7 +255,7 @@ class Node:
             time.sleep(0.004)
 
     def settle(self):
-        """Until the daemon passes no points any more: the phase is over. When it is only known that it comes to
+        """Until the daemon passes no points any more, or is dead: the phase is over. When it is only known that it comes to
         rest, and not that there is nothing to come, look longer."""
         quiet = 0.03 if len(self.deaths) > self.by_hand else 0.12
         last, since = None, time.monotonic()
@@ -263,13 +265,16 @@ class Node:
             now = (len(self.cluster.trace()), len(self.deaths))
             if now != last:
                 last, since = now, time.monotonic()
+            elif self.away and self.cluster.process is None:
+                return
             elif time.monotonic() - since > quiet and self.connected():
                 return
             time.sleep(0.01)
         raise AssertionError("the daemon does not come to rest")
 
     def connected(self):
-        return any(plugin.connected for plugin in self.cluster.kubelet.plugins.registered(DRIVER))
+        return self.cluster.process is not None and \
+            any(plugin.connected for plugin in self.cluster.kubelet.plugins.registered(DRIVER))
 
     # ---- a pod's life ---------------------------------------------------------------------------
 
@@ -292,9 +297,20 @@ class Node:
         return self.cluster.kubelet.create_pod(manifest)
 
     def start_pod(self, pod):
-        self.cluster.kubelet.run_pod(pod, deadline=25)
-        if self.hold is None:
-            self.hold = Hold(self.cluster.corner, self.cluster.cri.sandbox_netns(pod.sandbox))
+        """Until it runs, or until the daemon is dead and nobody starts another."""
+        kubelet = self.cluster.kubelet
+
+        def attempt(pod):
+            try:
+                kubelet._start(pod)
+            except KubeletError:
+                if not self.away or self.cluster.process is not None:
+                    raise
+        try:
+            kubelet._retry(pod, attempt, 25, "was not running")
+        finally:
+            if self.hold is None and pod.sandbox is not None:
+                self.hold = Hold(self.cluster.corner, self.cluster.cri.sandbox_netns(pod.sandbox))
 
     def kill(self):
         """The daemon dies by another's hand; tick() sees to the next."""
@@ -310,8 +326,10 @@ class Node:
             self.busy = True
             try:
                 kubelet.kill_pod(pod)
+                if self.away:
+                    kubelet._remove(pod)
             finally:
-                self.busy = False
+                self.busy = self.away = False
         kubelet._retry(pod, kill, 25, "was not stopped")
         kubelet._retry(pod, lambda pod: kubelet.claims.unprepare(pod.obj, pod.names), 25, "was not unprepared")
         kubelet._retry(pod, kubelet._remove, 25, "was not removed")
