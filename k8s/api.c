@@ -223,6 +223,12 @@ void api_cancel(struct api_request *r)
 	request_free(r);
 }
 
+void api_stall(struct api_request *r, uint32_t stall_ms)
+{
+	if (r->http)
+		http_request_stall(r->http, stall_ms);
+}
+
 int api_new(uv_loop_t *loop, struct api_config *config, struct api **ret, struct error *e)
 {
 	_cleanup_free_ struct api *a = calloc(1, sizeof(*a));
@@ -235,6 +241,7 @@ int api_new(uv_loop_t *loop, struct api_config *config, struct api **ret, struct
 	a->timing = (struct api_timing){.watch_min_s = 300,
 	                                .watch_max_s = 600,
 	                                .stall_margin_s = 15,
+	                                .bookmark_ms = 180000,
 	                                .steady_ms = 15000,
 	                                .backoff_min_ms = 800,
 	                                .backoff_max_ms = 30000,

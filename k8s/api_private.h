@@ -23,6 +23,7 @@ struct status_cache;
 struct api_timing {
 	uint32_t watch_min_s, watch_max_s; /* timeoutSeconds of a watch, chosen at random between */
 	uint32_t stall_margin_s;           /* a watch that is silent for longer than its timeout and this is dead */
+	uint32_t bookmark_ms;              /* and one that has brought a bookmark, when it is silent for so long: they come every minute */
 	uint32_t steady_ms;                /* a watch open for so long was accepted, though nothing came yet */
 	uint32_t backoff_min_ms, backoff_max_ms, backoff_reset_ms;
 	uint32_t resync_min_ms; /* wait this long after somebody else changed our slices */
@@ -60,6 +61,7 @@ struct api_call {
 };
 void api_warn(struct api *a, const char *text); /* to api_warnings()' callback, once for each text */
 int api_start(struct api *a, const struct api_call *call, struct api_request **ret);
+void api_stall(struct api_request *r, uint32_t stall_ms); /* http_request_stall() */
 
 /* An HTTP answer in the words of api.h. `body` is owned here; `answer` borrows all its pointers from the struct. */
 struct api_reading {

@@ -169,7 +169,9 @@ static bool on_line(const char *text, size_t len, void *user)
 	} else {
 		watch_resource_version(w, event.resource_version);
 		watch_healthy(w);
-		if (event.type != WATCH_BOOKMARK && !w->closed)
+		if (event.type == WATCH_BOOKMARK)
+			api_stall(w->request, w->api->timing.bookmark_ms); /* this server sends them: silence tells from now on */
+		else if (!w->closed)
 			w->callbacks.object(event.object, event.type == WATCH_DELETED, w->user);
 		more = !w->closed;
 	}
@@ -214,8 +216,9 @@ static void on_watch_done(const struct api_answer *answer, void *user)
 	if (answer->status == 410)
 		return watch_relist(w);
 	if (answer->result == 0 || (!answer->status && (w->heard || open_ms >= ACCEPTED_MS))) {
-		/* The usual end of a watch, or of the connection under one. A dead connection must not be tried again. */
-		if (answer->result < 0)
+		/* The usual end of a watch, or of the connection under one. A dead connection must not be tried again; of a silent one the
+		 * HTTP client has let go. */
+		if (answer->result < 0 && answer->result != -ETIMEDOUT)
 			http_client_forget_connections(w->api->http);
 		bool suspicious = open_ms < SUSPICIOUS_MS && !w->heard;
 		watch_again(w, suspicious ? backoff_next(&w->backoff, uv_now(w->api->loop)) : 0);

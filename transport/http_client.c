@@ -2,15 +2,18 @@
 #include "transport/http_client.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "core/base/cleanup.h"
 #include "transport/http_internal.h"
 
-enum { CONNECT_MS = 10000, MAX_BODY = 16 << 20, KEEPALIVE_S = 30 };
+enum { CONNECT_MS = 10000, MAX_BODY = 16 << 20, KEEPALIVE_S = 30, KEEPALIVE_PROBES = 3 };
 
 struct http_request {
 	struct http_client *client;
@@ -24,7 +27,7 @@ struct http_request {
 	struct buf body, chunk; /* for `done`; for `data`, not yet delivered */
 	bool too_large;
 	uint32_t stall_ms;
-	uint64_t heard_at;
+	uint64_t started_at, heard_at;
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -136,6 +139,25 @@ static struct http_request *request_with_chunk(const struct http_client *c)
 	return NULL;
 }
 
+static void client_arm_stall(struct http_client *c, uint64_t at);
+
+/* A peer can be gone without a FIN, or be there for TCP alone. What shares its connections would wait as long as it is allowed to, a watch
+ * for minutes, and new requests would join them: a request that got nothing in its time, while nothing at all came on the pool, tells on
+ * the others. They end from the timer, because their callbacks may do anything. */
+static void pool_check_silent(struct http_client *c, struct http_pool *p, uint64_t since)
+{
+	if (p->heard_at > since)
+		return;
+	if (p == c->pools)
+		http_client_forget_connections(c);
+	for (struct http_request *r = c->requests; r; r = r->next)
+		if (r->pool == p) {
+			r->heard_at = 0;
+			r->stall_ms = 1;
+		}
+	client_arm_stall(c, uv_now(c->loop));
+}
+
 void http_client_deliver(struct http_client *c, struct http_pool *p)
 {
 	struct http_request *r;
@@ -155,6 +177,8 @@ void http_client_deliver(struct http_client *c, struct http_pool *p)
 		const char *error = r->too_large  ? "the answer is larger than the limit"
 		                    : r->error[0] ? r->error
 		                                  : curl_easy_strerror(code);
+		if (code == CURLE_OPERATION_TIMEDOUT)
+			pool_check_silent(c, p, r->started_at);
 		request_finish(r, result_of(code, r), error);
 	}
 }
@@ -214,10 +238,19 @@ static void on_stall(uv_timer_t *timer)
 	struct http_request *r;
 	uint64_t next;
 	c->stall_at = UINT64_MAX;
-	while ((r = request_stalled(c, uv_now(c->loop), &next)))
+	while ((r = request_stalled(c, uv_now(c->loop), &next))) {
+		if (r->heard_at && r->pool)
+			pool_check_silent(c, r->pool, r->heard_at);
 		request_finish(r, -ETIMEDOUT, "the server has been silent for too long");
+	}
 	if (next != UINT64_MAX && !c->closing)
 		client_arm_stall(c, next);
+}
+
+void http_request_stall(struct http_request *r, uint32_t stall_ms)
+{
+	r->stall_ms = stall_ms;
+	client_arm_stall(r->client, r->heard_at + stall_ms);
 }
 
 /* ---- options ---- */
@@ -356,6 +389,15 @@ static CURLcode set_method(CURL *easy, const struct http_request_options *o)
 	return r;
 }
 
+/* A host that went away without a word is noticed after 75 s instead of the kernel's 165. */
+static int on_new_socket(void *user, curl_socket_t fd, curlsocktype purpose)
+{
+	static const int probes = KEEPALIVE_PROBES;
+	(void)user, (void)purpose;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes)); /* no TCP: a unix socket */
+	return CURL_SOCKOPT_OK;
+}
+
 static CURLcode set_common(struct http_request *req, const struct http_request_options *o)
 {
 	CURL *easy = req->easy;
@@ -371,6 +413,7 @@ static CURLcode set_common(struct http_request *req, const struct http_request_o
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
 	SET(CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_S);
 	SET(CURLOPT_TCP_KEEPINTVL, (long)KEEPALIVE_S / 2);
+	SET(CURLOPT_SOCKOPTFUNCTION, on_new_socket);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
 	SET(CURLOPT_TIMEOUT_MS, (long)o->timeout_ms);
 	SET(CURLOPT_USERAGENT, "dranetd/" DRANETD_VERSION);
@@ -399,7 +442,7 @@ int http_client_start(struct http_client *c, const struct http_request_options *
 	r->user = o->user;
 	r->body.limit = o->max_body ? o->max_body : MAX_BODY;
 	r->stall_ms = o->stall_ms;
-	r->heard_at = uv_now(c->loop);
+	r->started_at = r->heard_at = uv_now(c->loop);
 	int result = set_url(r, o);
 	if (result < 0)
 		return error_set(e, result, "bad URL %s", o->url);

@@ -53,5 +53,8 @@ int http_client_new(uv_loop_t *loop, struct http_client **ret);
 void http_client_close(struct http_client *c); /* cancels what is open, without calling back */
 int http_client_start(struct http_client *c, const struct http_request_options *o, struct http_request **ret, struct error *e);
 void http_request_cancel(struct http_request *r); /* no callback follows; valid inside `data`, not after `done` */
-/* Forget idle connections (after credentials changed). */
+/* Change stall_ms of a request under way; what has passed since something came counts. */
+void http_request_stall(struct http_request *r, uint32_t stall_ms);
+/* Forget idle connections (after credentials changed). The client does so itself where a request times out and nothing at all was heard on
+ * its connections meanwhile; what else waits on those ends with -ETIMEDOUT then. */
 void http_client_forget_connections(struct http_client *c);

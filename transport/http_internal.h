@@ -16,8 +16,9 @@ struct http_pool {
 	uv_timer_t timer;
 	struct http_socket *sockets;
 	unsigned n_requests;
-	int open_handles; /* the timer and the sockets */
-	bool retired;     /* no new requests: closed with the last one */
+	int open_handles;  /* the timer and the sockets */
+	uint64_t heard_at; /* when a connection of it last had something to read */
+	bool retired;      /* no new requests: closed with the last one */
 };
 
 struct http_client {

@@ -30,8 +30,10 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 {
 	const struct http_socket *s = poll->data;
 	int what = status < 0 ? CURL_CSELECT_ERR : 0;
-	if (events & UV_READABLE)
+	if (events & UV_READABLE) {
 		what |= CURL_CSELECT_IN;
+		s->pool->heard_at = uv_now(s->pool->client->loop);
+	}
 	if (events & UV_WRITABLE)
 		what |= CURL_CSELECT_OUT;
 	pool_action(s->pool, s->fd, what);

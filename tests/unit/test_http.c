@@ -618,6 +618,55 @@ static void test_timeouts(void **state)
 	assert_int_equal(f->outcomes[1].data.len, 5);
 }
 
+/* A socket that takes connections and never says anything; its URL. */
+static int silent_socket(char url[64])
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, len), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	snprintf(url, 64, "http://127.0.0.1:%u/", ntohs(at.sin_port));
+	return fd;
+}
+
+/* A request that got nothing in its time tells on a stream that would wait for ever, unless something was heard meanwhile. */
+static void test_silent_connections(void **state)
+{
+	struct fixture *f = *state;
+	char silent[64];
+	int fd = silent_socket(silent);
+	f->raw.answer = chunked;
+	start(f, 0, &(struct http_request_options){.method = "GET", .url = f->url, .data = on_data});
+	run_until(f, f->raw.open && !f->raw.answer);
+	raw_say(&f->raw, "5\r\nhello\r\n");
+	run_until(f, f->outcomes[0].data.len == 5);
+	uint64_t heard = uv_now(&f->loop);
+	run_until(f, uv_now(&f->loop) > heard);
+	start(f, 1, &(struct http_request_options){.method = "GET", .url = silent, .timeout_ms = 80});
+	run_until(f, f->outcomes[0].done && f->outcomes[1].done && !f->raw.open);
+	assert_int_equal(f->outcomes[1].result, -ETIMEDOUT);
+	assert_int_equal(f->outcomes[0].result, -ETIMEDOUT);
+
+	f->raw.answer = chunked;
+	start(f, 2, &(struct http_request_options){.method = "GET", .url = f->url, .data = on_data});
+	run_until(f, f->raw.open && !f->raw.answer);
+	start(f, 3, &(struct http_request_options){.method = "GET", .url = silent, .timeout_ms = 80});
+	heard = uv_now(&f->loop);
+	run_until(f, uv_now(&f->loop) > heard);
+	raw_say(&f->raw, "5\r\nhello\r\n");
+	run_until(f, f->outcomes[3].done);
+	heard = uv_now(&f->loop);
+	run_until(f, uv_now(&f->loop) > heard + 2);
+	assert_int_equal(f->outcomes[2].done, 0);
+	http_request_stall(f->requests[2], 60);
+	run_until(f, f->outcomes[2].done);
+	assert_int_equal(f->outcomes[2].result, -ETIMEDOUT);
+	close(fd);
+}
+
 static void test_forget_connections(void **state)
 {
 	struct fixture *f = *state;
@@ -673,6 +722,7 @@ int main(void)
 	    WITH_BOTH(test_start_in_done),
 	    WITH_BOTH(test_failures),
 	    WITH_BOTH(test_timeouts),
+	    WITH_BOTH(test_silent_connections),
 	    WITH_BOTH(test_forget_connections),
 	    WITH_BOTH(test_server_name_and_environment),
 	};
