@@ -25,8 +25,10 @@ static void on_registered(bool ok, const char *error, void *user)
 	g->registered = ok;
 	if (ok)
 		log_write(LOG_NOTICE, LOG_KIND_KUBELET, NULL, "registered with the kubelet as %s", g->options->driver_name);
+	else if (error)
+		log_write(LOG_ERR, LOG_KIND_KUBELET, NULL, "the kubelet did not register us: %s", error);
 	else
-		log_write(LOG_ERR, LOG_KIND_KUBELET, NULL, "the kubelet did not register us: %s", error ? error : "");
+		log_write(LOG_WARNING, LOG_KIND_KUBELET, NULL, "our registration socket was taken away: making it again");
 	engine_tell_status(g);
 }
 

@@ -12,7 +12,12 @@
 #include "k8s/kubelet_messages.h"
 #include "transport/grpc_server.h"
 
-enum { SOCKET_PATH_MAX = 107 }; /* sun_path without its NUL */
+enum {
+	SOCKET_PATH_MAX = 107, /* sun_path without its NUL */
+	SETTLE_MS = 100,       /* who empties a directory is not done with the first file */
+	RETRY_MIN_MS = 500,
+	RETRY_MAX_MS = 5000,
+};
 
 /* A request that core has not answered yet. */
 struct pending {
@@ -27,8 +32,12 @@ struct kubelet {
 	uv_loop_t *loop;
 	struct kubelet_options options; /* its strings are the copies below */
 	char *driver, *node;
-	struct buf dra_path, registration_path;
-	struct grpc_server *dra, *registration;
+	struct buf own_directory, registry, dra_path, registration_path;
+	struct grpc_server *dra, *registration; /* NULL = to be made again */
+	uv_fs_event_t watches[2];               /* of the two directories */
+	uv_timer_t look;
+	uint32_t retry_ms;
+	int open_handles;
 	struct kubelet_health *health;
 	struct pending *pending;
 	uint64_t last_id;
@@ -177,7 +186,7 @@ static const struct grpc_method registration_methods[] = {
     {"/pluginregistration.Registration/NotifyRegistrationStatus", notify_status},
 };
 
-/* ---- start and end ---------------------------------------------------------------------------------------------------------------- */
+/* ---- paths ------------------------------------------------------------------------------------------------------------------------- */
 
 static int is_directory(const char *path)
 {
@@ -221,30 +230,131 @@ static int paths_make(struct kubelet *k, const struct kubelet_options *o, struct
 		r = name_check(instance, "the instance", e);
 	if (r < 0)
 		return r;
-	buf_printf(&k->dra_path, "%s/plugins/%s/dra%s%s.sock", o->root, o->driver, dash, instance);
-	buf_printf(&k->registration_path, "%s/plugins_registry/%s%s%s-reg.sock", o->root, o->driver, dash, instance);
+	buf_printf(&k->own_directory, "%s/plugins/%s", o->root, o->driver);
+	buf_printf(&k->registry, "%s/plugins_registry", o->root);
+	buf_printf(&k->dra_path, "%s/dra%s%s.sock", buf_text(&k->own_directory), dash, instance);
+	buf_printf(&k->registration_path, "%s/%s%s%s-reg.sock", buf_text(&k->registry), o->driver, dash, instance);
+	if (k->own_directory.failed || k->registry.failed)
+		return error_set(e, -ENOMEM, "out of memory");
 	r = path_check(&k->dra_path, e);
 	return r < 0 ? r : path_check(&k->registration_path, e);
 }
 
-static int directories_make(const struct kubelet_options *o, struct error *e)
+/* <root>/plugins and <root>/plugins/<driver>. */
+static int own_directory_make(struct kubelet *k, struct error *e)
 {
-	_cleanup_buf_ struct buf plugins = {0}, own = {0}, registry = {0};
-	buf_printf(&plugins, "%s/plugins", o->root);
-	buf_printf(&own, "%s/plugins/%s", o->root, o->driver);
-	buf_printf(&registry, "%s/plugins_registry", o->root);
-	if (plugins.failed || own.failed || registry.failed)
+	_cleanup_buf_ struct buf plugins = {0};
+	const char *own = buf_text(&k->own_directory);
+	buf_add(&plugins, own, (size_t)(strrchr(own, '/') - own));
+	if (plugins.failed)
 		return error_set(e, -ENOMEM, "out of memory");
-	int r = is_directory(o->root);
+	int r = directory_make(buf_text(&plugins), e);
+	return r < 0 ? r : directory_make(own, e);
+}
+
+static int directories_make(struct kubelet *k, const char *root, struct error *e)
+{
+	int r = is_directory(root);
 	if (r < 0)
-		return error_set(e, r, "the kubelet's root directory %s: %s (is this where this node's kubelet has it?)", o->root,
+		return error_set(e, r, "the kubelet's root directory %s: %s (is this where this node's kubelet has it?)", root,
 		                 strerror(-r));
-	r = is_directory(buf_text(&registry));
+	r = is_directory(buf_text(&k->registry));
 	if (r < 0)
-		return error_set(e, r, "the kubelet's plugin registry %s: %s (the kubelet makes it when it starts)", buf_text(&registry),
+		return error_set(e, r, "the kubelet's plugin registry %s: %s (the kubelet makes it when it starts)", buf_text(&k->registry),
 		                 strerror(-r));
-	r = directory_make(buf_text(&plugins), e);
-	return r < 0 ? r : directory_make(buf_text(&own), e);
+	return own_directory_make(k, e);
+}
+
+static int dra_listen(struct kubelet *k, struct error *e)
+{
+	const struct grpc_server_options options = {.methods = dra_methods, .n_methods = ELEMENTS(dra_methods), .user = k};
+	return grpc_server_listen(k->loop, buf_text(&k->dra_path), &options, &k->dra, e);
+}
+
+static int registration_listen(struct kubelet *k, struct error *e)
+{
+	const struct grpc_server_options options = {
+	    .methods = registration_methods, .n_methods = ELEMENTS(registration_methods), .user = k};
+	return grpc_server_listen(k->loop, buf_text(&k->registration_path), &options, &k->registration, e);
+}
+
+/* ---- sockets that are taken away -------------------------------------------------------------------------------------------------- */
+
+static void on_look(uv_timer_t *timer);
+
+static void on_directory(uv_fs_event_t *watch, const char *name, int events, int status)
+{
+	struct kubelet *k = watch->data;
+	(void)name, (void)events, (void)status;
+	if (!uv_is_active((uv_handle_t *)&k->look))
+		uv_timer_start(&k->look, on_look, SETTLE_MS, 0);
+}
+
+/* The directories may be others than before, under the same names. Where the kernel has no watch to give, the sockets are as they would be
+ * without this. */
+static void watch_directories(struct kubelet *k)
+{
+	const char *paths[] = {buf_text(&k->own_directory), buf_text(&k->registry)};
+	for (size_t i = 0; i < ELEMENTS(paths); i++) {
+		uv_fs_event_stop(&k->watches[i]);
+		(void)uv_fs_event_start(&k->watches[i], on_directory, paths[i], 0);
+	}
+}
+
+static bool server_gone(struct grpc_server **s)
+{
+	if (*s && !grpc_server_has_path(*s))
+		grpc_server_close(TAKE_PTR(*s));
+	return !*s;
+}
+
+static void on_look(uv_timer_t *timer)
+{
+	struct kubelet *k = timer->data;
+	struct error e = {0};
+	int r = 0;
+	bool registered = k->registration;
+	bool registration_gone = server_gone(&k->registration), dra_gone = server_gone(&k->dra);
+	if (!registration_gone && !dra_gone)
+		return;
+	if (registration_gone && registered)
+		k->options.registered(false, NULL, k->options.user);
+	if (dra_gone && (r = own_directory_make(k, &e)) == 0)
+		r = dra_listen(k, &e);
+	if (r == 0 && registration_gone)
+		r = registration_listen(k, &e);
+	watch_directories(k);
+	k->retry_ms = r == 0 ? RETRY_MIN_MS : k->retry_ms * 2 < RETRY_MAX_MS ? k->retry_ms * 2 : RETRY_MAX_MS;
+	/* Made before they were watched: a look afterwards, in case they went in between. */
+	uv_timer_start(&k->look, on_look, r == 0 ? SETTLE_MS : k->retry_ms, 0);
+}
+
+/* ---- start and end ---------------------------------------------------------------------------------------------------------------- */
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct kubelet *k = handle->data;
+	if (--k->open_handles)
+		return;
+	buf_free(&k->own_directory);
+	buf_free(&k->registry);
+	buf_free(&k->dra_path);
+	buf_free(&k->registration_path);
+	free(k->driver);
+	free(k->node);
+	free(k);
+}
+
+static void start_handles(struct kubelet *k)
+{
+	uv_timer_init(k->loop, &k->look);
+	k->look.data = k;
+	for (size_t i = 0; i < ELEMENTS(k->watches); i++) {
+		uv_fs_event_init(k->loop, &k->watches[i]);
+		k->watches[i].data = k;
+	}
+	k->open_handles = 1 + ELEMENTS(k->watches);
+	k->retry_ms = RETRY_MIN_MS;
 }
 
 void kubelet_close(struct kubelet *k)
@@ -263,11 +373,9 @@ void kubelet_close(struct kubelet *k)
 		kubelet_health_close(k->health);
 	if (k->dra)
 		grpc_server_close(k->dra);
-	buf_free(&k->dra_path);
-	buf_free(&k->registration_path);
-	free(k->driver);
-	free(k->node);
-	free(k);
+	uv_close((uv_handle_t *)&k->look, on_closed);
+	for (size_t i = 0; i < ELEMENTS(k->watches); i++)
+		uv_close((uv_handle_t *)&k->watches[i], on_closed);
 }
 
 static void kubelet_closep(struct kubelet **k)
@@ -277,30 +385,32 @@ static void kubelet_closep(struct kubelet **k)
 
 int kubelet_start(uv_loop_t *loop, const struct kubelet_options *o, struct kubelet **ret, struct error *e)
 {
-	_cleanup_(kubelet_closep) struct kubelet *k = calloc(1, sizeof(*k));
-	if (!k || !(k->driver = strdup(o->driver)) || !(k->node = strdup(o->node)))
+	struct kubelet *made = calloc(1, sizeof(*made));
+	if (!made)
 		return error_set(e, -ENOMEM, "out of memory");
-	k->loop = loop;
+	made->loop = loop;
+	start_handles(made);
+	_cleanup_(kubelet_closep) struct kubelet *k = made;
+	if (!(k->driver = strdup(o->driver)) || !(k->node = strdup(o->node)))
+		return error_set(e, -ENOMEM, "out of memory");
 	k->options = *o;
 	k->options.driver = k->driver;
 	k->options.node = k->node;
 	k->options.root = k->options.instance = NULL; /* in the paths */
 	int r = paths_make(k, o, e);
 	if (r == 0)
-		r = directories_make(o, e);
+		r = directories_make(k, o->root, e);
 	if (r < 0)
 		return r;
 	r = kubelet_health_new(loop, &k->options, &k->health);
 	if (r < 0)
 		return error_set(e, r, "out of memory");
-	const struct grpc_server_options dra = {.methods = dra_methods, .n_methods = ELEMENTS(dra_methods), .user = k};
-	const struct grpc_server_options registration = {
-	    .methods = registration_methods, .n_methods = ELEMENTS(registration_methods), .user = k};
-	r = grpc_server_listen(loop, buf_text(&k->dra_path), &dra, &k->dra, e);
+	r = dra_listen(k, e);
 	if (r == 0) /* the kubelet calls the DRA socket as soon as it sees this one */
-		r = grpc_server_listen(loop, buf_text(&k->registration_path), &registration, &k->registration, e);
+		r = registration_listen(k, e);
 	if (r < 0)
 		return r;
+	watch_directories(k);
 	*ret = TAKE_PTR(k);
 	return 0;
 }

@@ -318,6 +318,12 @@ static void server_remove_socket(struct grpc_server *s)
 	s->path[0] = 0;
 }
 
+bool grpc_server_has_path(const struct grpc_server *s)
+{
+	struct stat st;
+	return lstat(s->path, &st) == 0 || (errno != ENOENT && errno != ENOTDIR);
+}
+
 static void server_take_limits(struct grpc_server *s, const struct grpc_server_options *options)
 {
 	s->options = *options;

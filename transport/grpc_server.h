@@ -8,6 +8,7 @@
  * DEADLINE_EXCEEDED itself and the later finish is dropped. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
@@ -52,6 +53,8 @@ int grpc_server_listen(uv_loop_t *loop, const char *path, const struct grpc_serv
 /* Stop listening, remove the socket file (unless another instance has put its own there meanwhile), answer what is open with UNAVAILABLE,
  * close; memory is freed from the loop. */
 void grpc_server_close(struct grpc_server *s);
+/* Whether clients can still find a socket at the path, be it ours or one that another instance has put there. */
+bool grpc_server_has_path(const struct grpc_server *s);
 
 /* uv_now() milliseconds at which the client gives up; UINT64_MAX = it did not say. */
 uint64_t grpc_call_deadline(const struct grpc_call *c);

@@ -732,6 +732,57 @@ static void instances_live_side_by_side(void **state)
 	assert_int_equal(access(in_root(f, "plugins_registry/dra.net-pod-uid-reg.sock"), F_OK), 0);
 }
 
+static bool there(struct fixture *f, const char *name)
+{
+	return access(in_root(f, name), F_OK) == 0;
+}
+
+static void sockets_taken_away_are_made_again(void **state)
+{
+	static const char dra[] = "plugins/dra.net/dra.sock", registration[] = "plugins_registry/dra.net-reg.sock";
+	struct fixture *f = *state;
+	unlink(in_root(f, registration));
+	WAIT_FOR(f, there(f, registration));
+	unlink(in_root(f, dra));
+	WAIT_FOR(f, there(f, dra));
+	/* what another instance has put there is left alone, until that is gone */
+	struct stat other, later;
+	unlink(in_root(f, registration));
+	int fd = open(in_root(f, registration), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &other), 0);
+	uint64_t until = uv_hrtime() + 300 * (uint64_t)1e6;
+	WAIT_FOR(f, uv_hrtime() > until);
+	assert_int_equal(stat(in_root(f, registration), &later), 0);
+	assert_int_equal(later.st_ino, other.st_ino);
+	close(fd);
+	unlink(in_root(f, registration));
+	WAIT_FOR(f, there(f, registration));
+}
+
+static void directories_made_anew_get_their_sockets(void **state)
+{
+	static const char dra[] = "plugins/dra.net/dra.sock", registration[] = "plugins_registry/dra.net-reg.sock";
+	struct fixture *f = *state;
+	for (int round = 0; round < 2; round++) {
+		unlink(in_root(f, dra));
+		unlink(in_root(f, registration));
+		assert_int_equal(rmdir(in_root(f, "plugins/dra.net")), 0);
+		assert_int_equal(rmdir(in_root(f, "plugins")), 0);
+		assert_int_equal(rmdir(in_root(f, "plugins_registry")), 0);
+		uint64_t until = uv_hrtime() + 300 * (uint64_t)1e6;
+		WAIT_FOR(f, uv_hrtime() > until);
+		assert_int_equal(mkdir(in_root(f, "plugins_registry"), 0755), 0);
+		WAIT_FOR(f, there(f, dra) && there(f, registration));
+	}
+	_cleanup_call_ struct call call = {0};
+	client_close(&f->registration);
+	client_connect(&f->registration, in_root(f, registration));
+	call_start(&f->registration, &call, REGISTRATION "GetInfo", NULL, "1S");
+	WAIT_FOR(f, call.closed);
+	assert_int_equal(call.status, GRPC_OK);
+}
+
 static void directory_is_private(void **state)
 {
 	struct fixture *f = *state;
@@ -764,6 +815,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(start_says_what_is_wrong, setup_root, teardown),
 	    SOCKETS(instances_live_side_by_side),
 	    SOCKETS(directory_is_private),
+	    SOCKETS(sockets_taken_away_are_made_again),
+	    SOCKETS(directories_made_anew_get_their_sockets),
 	};
 	signal(SIGPIPE, SIG_IGN); /* libuv leaves it to the program, as the daemon does */
 	return cmocka_run_group_tests(tests, NULL, NULL);
