@@ -4,6 +4,7 @@ Only what is published in ResourceSlices is handed out, from complete pools at t
 generation, in the order of slice names; devices of other claims' allocations are taken.
 """
 
+import threading
 import time
 
 from allocator_cel import CELError, compile_expression, evaluate
@@ -76,6 +77,7 @@ class Allocator:
 
     def __init__(self, api, node):
         self.api, self.node = api, node
+        self.lock = threading.Lock()  # one pod at a time, as the scheduler does
 
     # ---- claims of a pod --------------------------------------------------------------------
 
@@ -122,8 +124,9 @@ class Allocator:
     def schedule(self, pod):
         """Allocate and reserve every claim of the pod, or raise Unschedulable."""
         space = pod["metadata"]["namespace"]
-        for name in self.claim_names(pod).values():
-            self._retry(lambda name=name: self._reserve(space, name, pod))
+        with self.lock:
+            for name in self.claim_names(pod).values():
+                self._retry(lambda name=name: self._reserve(space, name, pod))
 
     @staticmethod
     def _retry(work, attempts=10):

@@ -26,7 +26,7 @@ class Pod:
 
     def __init__(self, obj, names):
         self.obj, self.names = obj, names
-        self.sandbox, self.config, self.attempt = None, None, 0
+        self.sandbox, self.config, self.attempt, self.restarts = None, None, 0, {}
         self.containers, self.phase, self.events, self.timing = {}, "Pending", [], {}
         self.unprepared = False
 
@@ -210,12 +210,16 @@ class Kubelet:
         mounts = [(paths[mount["name"]], mount["mountPath"]) for mount in container.get("volumeMounts", [])]
         if mounts:
             options["mounts"] = mounts
+        if pod.restarts.get(name):
+            options["attempt"] = pod.restarts[name]
         if container.get("command"):
             options["command"] = container["command"] + container.get("args", [])
         try:
             made = self._timed(pod, "create_container", lambda: self._cri(
                 lambda: self.cri.create_container(pod.sandbox, pod.config, name, **options)))
         except KubeletError as error:
+            # A runtime that was killed in the middle may have the container, and its name with it.
+            pod.restarts[name] = pod.restarts.get(name, 0) + 1
             pod.event("Failed", f"Error: {error}")
             raise
         try:
@@ -275,12 +279,14 @@ class Kubelet:
     def _remove(self, pod):
         """Containers before their sandbox, as the kubelet's garbage collection has it: containerd, asked to remove
         a sandbox with its containers, locks up for good when an NRI plugin registers at that moment."""
-        for name, made in list(pod.containers.items()):
-            self._cri(lambda made=made: self.cri.remove_container(made))
-            del pod.containers[name]
-        if pod.sandbox is not None:
-            sandbox, pod.sandbox = pod.sandbox, None
-            self._cri(lambda: self.cri.remove_sandbox(sandbox))
+        pod.containers.clear()
+        if pod.sandbox is None:
+            return
+        for item in self._cri(self.cri.list_containers):
+            if item.pod_sandbox_id == pod.sandbox:
+                self._cri(lambda item=item: self.cri.remove_container(item.id))
+        self._cri(lambda: self.cri.remove_sandbox(pod.sandbox))
+        pod.sandbox = None
 
     def forget_pod(self, pod):
         """The pod leaves the API server, its claims are deallocated."""

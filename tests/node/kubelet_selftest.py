@@ -7,6 +7,7 @@ import os
 import tempfile
 import threading
 import time
+import types
 
 import grpc
 
@@ -21,7 +22,7 @@ class FakeCri:
     """The calls of runtime/cri.py, recorded; `refuse` maps a call to the error it raises once."""
 
     def __init__(self):
-        self.calls, self.refuse, self.alive = [], {}, set()
+        self.calls, self.refuse, self.alive, self.made = [], {}, set(), []
 
     def _note(self, call, *what):
         self.calls.append((call, *what))
@@ -45,7 +46,11 @@ class FakeCri:
 
     def create_container(self, sandbox, config, name, cdi_devices, **options):
         self._note("create_container", name, tuple(cdi_devices))
+        self.made.append(types.SimpleNamespace(id=f"container-{name}", pod_sandbox_id=sandbox))
         return f"container-{name}"
+
+    def list_containers(self):
+        return self.made
 
     def start_container(self, container):
         self._note("start_container", container)
@@ -55,6 +60,7 @@ class FakeCri:
 
     def remove_container(self, container):
         self._note("remove_container", container)
+        self.made = [item for item in self.made if item.id != container]
 
     def stop_sandbox(self, sandbox):
         self._note("stop_sandbox")
