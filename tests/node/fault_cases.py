@@ -40,7 +40,6 @@ class Proven:
         if self.verdicts():
             cluster.corner.remove(f"{VERDICTS}/{name}")  # of an earlier pod of that name
         self.pod = cluster.kubelet.create_pod(manifest)
-        cluster.kubelet.allocator.schedule(self.pod.obj)
         self.thread, self.error = None, None
 
     def address(self, i):
@@ -48,6 +47,7 @@ class Proven:
         return f"10.{100 + i}.{third}.7/24"
 
     def prepare(self):
+        self.cluster.kubelet.allocator.schedule(self.pod.obj)
         self.cluster.kubelet.claims.prepare(self.pod.obj, self.pod.names)
         return self
 
@@ -99,16 +99,34 @@ class Proven:
         return self
 
 
-def add_nics(cluster, count, prefix="nic"):
-    """Names of that many veths with an address and a route of the host's own."""
-    names = [f"{prefix}{i}" for i in range(count)]
-    for i, name in enumerate(names):
+def add_nic(cluster, name):
+    """A veth with addresses and a route of the host's own, told apart by the number at the end of its name."""
+    i = int(name.lstrip("abcdefghijklmnopqrstuvwxyz"))
+    cluster.net.nics.pop(name, None)
+    cluster.net.add_nic(name, mtu=1400 + i, addresses=[f"198.18.{i}.2/24", f"2001:db8:a{i}::2/64"])
+    cluster.net.ip("route", "add", f"198.19.{i}.0/24", "via", f"198.18.{i}.9", "dev", name)
+
+
+def add_nics(cluster, count):
+    """Names of that many such NICs, published; those that are there already stay."""
+    names = [f"nic{i}" for i in range(count)]
+    for name in names:
         if not cluster.net.exists(name):
-            cluster.net.nics.pop(name, None)
-            cluster.net.add_nic(name, mtu=1400 + i, addresses=[f"198.18.{i}.2/24", f"2001:db8:a{i}::2/64"])
-            cluster.net.ip("route", "add", f"198.19.{i}.0/24", "via", f"198.18.{i}.9", "dev", name)
+            add_nic(cluster, name)
     cluster.wait_published(*names, deadline=20)
     return names
+
+
+def tidy(cluster):
+    """Take away what a test that failed has left, so that the next one tells of itself."""
+    for pod in list(cluster.kubelet.pods.values()):
+        print(f"note pod {pod.name} was left by the test before")
+        try:
+            cluster.kubelet.stop_pod(pod, 20)
+            for claim in pod.names.values():
+                cluster.delete("resourceclaims", claim)
+        except Exception as error:  # it is the earlier test that failed
+            print(f"note it cannot be taken away: {error!r}")
 
 
 def dumps(cluster, names):
@@ -206,5 +224,5 @@ class NriProxy:
         self.process.wait(timeout=10)
 
 
-__all__ = ["Proven", "NriProxy", "PROXY_SOCKET", "DRIVER", "add_nics", "dumps", "check_all_home", "check_clean",
-           "halt", "leftovers", "pinned", "remove_sandboxes", "resume"]
+__all__ = ["Proven", "NriProxy", "PROXY_SOCKET", "DRIVER", "add_nic", "add_nics", "dumps", "check_all_home", "check_clean",
+           "halt", "leftovers", "pinned", "remove_sandboxes", "resume", "tidy"]

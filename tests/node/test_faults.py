@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from cluster_cases import Lane, expect, same  # noqa: E402
 from fault_cases import (NriProxy, PROXY_SOCKET, Proven, add_nics, check_all_home, check_clean, dumps,  # noqa: E402
-                         halt, remove_sandboxes, resume)
+                         halt, remove_sandboxes, resume, tidy)
 
 LANE = Lane(seed=11)
 NICS = 10
@@ -27,6 +27,7 @@ def node(nics=1):
         PROXY.pop().close()
         cluster.stop_dranetd()
         cluster.restart_dranetd("--nri-socket=/var/run/nri/nri.sock")
+    tidy(cluster)
     names = add_nics(cluster, nics)
     return cluster, names, dumps(cluster, names)
 
@@ -38,8 +39,9 @@ def proxied(nics=1):
         PROXY.append(NriProxy(cluster))
         cluster.stop_dranetd()
         cluster.restart_dranetd(f"--nri-socket={PROXY_SOCKET}")
-    names = add_nics(cluster, nics)
     connected(cluster)
+    tidy(cluster)
+    names = add_nics(cluster, nics)
     return cluster, PROXY[0], names, dumps(cluster, names)
 
 

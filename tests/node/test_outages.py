@@ -1,0 +1,403 @@
+#!/usr/bin/python3
+"""What the driver stands on gives way: the API server, the kubelet, the kernel's notifications, the disk, descriptors."""
+
+import os
+import queue
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from cluster import DRIVER, HERE, ROOT  # noqa: E402
+from cluster_cases import Lane, expect, refused, same  # noqa: E402
+from fault_cases import (Proven, add_nics, check_all_home, check_clean, dumps, halt, leftovers,  # noqa: E402
+                         resume, tidy)
+from kubelet import PodFailed  # noqa: E402
+from kubelet_plugins import KubeletError  # noqa: E402
+
+LANE = Lane(seed=12)
+PROXY_PORT = 16443
+DISK = "/run/small"
+
+
+def node(nics=1, *flags):
+    """The cluster with the driver run with these flags, the names of the NICs, and what the host has of them."""
+    cluster = LANE.cluster
+    if cluster.process is None or cluster.process.poll() is not None or cluster.last_flags != flags:
+        cluster.stop_dranetd()
+        if flags:
+            cluster.restart_dranetd(*flags)
+        else:
+            cluster.last_flags = ()
+            cluster.restart_dranetd()
+    tidy(cluster)
+    names = add_nics(cluster, nics)
+    return cluster, names, dumps(cluster, names)
+
+
+def finish(cluster, pods, before):
+    for proven in pods:
+        proven.stop()
+    check_all_home(cluster, before)
+    check_clean(cluster)
+
+
+def metric(cluster, name):
+    text = cluster.corner.run(["curl", "-s", "http://127.0.0.1:9177/metrics"]).stdout
+    return float(re.search(rf"^{name} (\S+)$", text, re.M).group(1))
+
+
+def set_mtu(cluster, name, mtu):
+    cluster.net.ip("link", "set", name, "mtu", str(mtu))
+
+
+def wait_mtu(cluster, name, mtu, deadline, what):
+    begun = time.monotonic()
+    cluster.wait(lambda: {"int": mtu} in list(cluster.published().get(name, {"attributes": {}})["attributes"].values()),
+                 deadline, what)
+    return time.monotonic() - begun
+
+
+def wipe(cluster):
+    """Somebody else deletes our slices, as a kubelet does when it starts."""
+    for item in cluster.api.slices(DRIVER):
+        cluster.api.call("DELETE", cluster.api.path("resourceslices", None, item["metadata"]["name"]))
+
+
+class Silence:
+    """tcp_proxy.py between the driver and the API server."""
+
+    def __init__(self, cluster):
+        self.said = queue.Queue()
+        self.process = cluster.corner.popen(
+            ["/usr/bin/python3", os.path.join(HERE, "tcp_proxy.py"), str(PROXY_PORT), str(cluster.api.port)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        threading.Thread(target=self._read, daemon=True).start()
+        same(self.said.get(timeout=20), "listening")
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.said.put(line.strip())
+
+    def mode(self, word):
+        self.process.stdin.write(word + "\n")
+        self.process.stdin.flush()
+        while self.said.get(timeout=20) != f"now {word}":
+            pass
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(timeout=10)
+
+
+# ---- API server -----------------------------------------------------------------------------------
+
+
+def test_retry_after_is_honoured():
+    cluster, (nic, *_), _ = node(1)
+    for verb in ("update", "watch", "get"):
+        resource = "resourceclaims" if verb == "get" else "resourceslices"
+        since = time.monotonic()
+        cluster.api.inject("status", code=429, retry_after=3, verb=verb, resource=resource, user="dranetd", n=1)
+        if verb == "update":
+            set_mtu(cluster, nic, 1380)
+        elif verb == "watch":
+            cluster.api.end_watches()
+        else:
+            proven = Proven(cluster, "patient", nic).begin()
+
+        def tries(verb=verb, resource=resource, since=since):
+            return [item for item in cluster.api.requests("dranetd", verb=verb, resource=resource, since=since)]
+        cluster.wait(lambda tries=tries: len(tries()) >= 2 and tries()[1].code < 300, 20, f"{verb} again after 429: {tries()}")
+        first, second = tries()[:2]
+        same(first.code, 429)
+        if verb == "get":
+            # The kubelet has its answer at once, and its own backoff; what it asks is passed on.
+            expect(second.time - first.time < 3, "Prepare was held back")
+        else:
+            expect(2.9 <= second.time - first.time < 8, f"{verb} again after {second.time - first.time:.2f} s of 3")
+    proven.join().check().stop()
+    check_clean(cluster)
+    set_mtu(cluster, nic, 1400)
+
+
+def test_pods_come_and_go_while_the_api_server_is_away():
+    cluster, nics, before = node(3)
+    stays, goes, comes = (Proven(cluster, name, nic) for name, nic in zip(("stays", "goes", "comes"), nics))
+    stays.run().check()
+    goes.run().check()
+    comes.prepare()
+    cluster.api.down()
+    try:
+        cluster.kubelet.sync_pod(comes.pod)
+        comes.check()
+        cluster.kubelet.kill_pod(goes.pod)
+        cluster.kubelet.claims.unprepare(goes.pod.obj, goes.pod.names)
+        cluster.check_home(nics[1], before[nics[1]])
+        cluster.net.add_nic("extra0")
+        time.sleep(8)  # a few steps of the backoff
+        cluster.check_in_pod(stays.pod, "net0", [stays.address(0)])
+    finally:
+        cluster.api.up()
+    since = time.monotonic()
+    cluster.wait_published("extra0", deadline=40)
+    cluster.check_status(comes.claims[0], "net0", [comes.address(0)], deadline=40)
+    cluster.wait(lambda: cluster.device_status(goes.claims[0]) == {}, 40, "the status of the claim that is given up")
+    asked = [item for item in cluster.api.requests("dranetd", since=since)]
+    expect(len(asked) < 40, f"{len(asked)} requests to catch up")
+    cluster.net.remove_nic("extra0")
+    finish(cluster, [stays, goes, comes], before)
+
+
+def test_connections_that_fall_silent():
+    """The peer is there for TCP and says nothing more. A status write finds that out, and takes the watch along, which
+    would wait for minutes otherwise."""
+    cluster = LANE.cluster
+    silence = Silence(cluster)
+    try:
+        cluster, (nic, *_), before = node(1, f"--api-server=127.0.0.1:{PROXY_PORT}")
+        proven = Proven(cluster, "silent", nic).prepare()
+        silence.mode("silent")
+        begun = time.monotonic()
+        wipe(cluster)
+        proven.run().check()
+        cluster.check_status(proven.claims[0], "net0", [proven.address(0)], deadline=40)
+        cluster.wait_published(nic, deadline=40)
+        print(f"note a silent connection was left after {time.monotonic() - begun:.1f} s")
+        finish(cluster, [proven], before)
+    finally:
+        silence.close()
+        cluster.stop_dranetd()
+
+
+def test_slow_answers():
+    cluster = LANE.cluster
+    silence = Silence(cluster)
+    try:
+        cluster, (nic, *_), before = node(1, f"--api-server=127.0.0.1:{PROXY_PORT}")
+        silence.mode("slow")
+        wipe(cluster)
+        cluster.wait_published(nic, deadline=60)
+        proven = Proven(cluster, "slow", nic).run().check()
+        finish(cluster, [proven], before)
+    finally:
+        silence.close()
+        cluster.stop_dranetd()
+
+
+# ---- kubelet --------------------------------------------------------------------------------------
+
+
+def registered(cluster):
+    return [plugin for plugin in cluster.kubelet.plugins.registered(DRIVER) if plugin.connected]
+
+
+def test_sockets_that_are_taken_away_are_made_again():
+    cluster, nics, before = node(1)
+    proven = Proven(cluster, "kept", *nics).run().check()
+    sockets = (f"{ROOT}/plugins_registry/{DRIVER}-reg.sock", f"{ROOT}/plugins/{DRIVER}/dra.sock")
+    for gone in ((sockets[0],), (sockets[1],), sockets):
+        old = registered(cluster)
+        for path in gone:
+            cluster.corner.remove(path)
+        cluster.wait(lambda gone=gone: all(os.path.exists(cluster.corner.path(path)) for path in gone), 10,
+                     f"{gone} to be made again")
+        cluster.wait(lambda old=old: registered(cluster) and (sockets[0] not in gone or registered(cluster) != old), 20,
+                     f"to be registered again; {cluster.kubelet.plugins.log[-3:]}")
+    finish(cluster, [proven], before)
+
+
+def test_kubelet_directories_removed_and_made_anew():
+    cluster, nics, before = node(1)
+    proven = Proven(cluster, "anew", *nics).run().check()
+    cluster.kubelet.plugins.stop()
+    for directory in ("plugins_registry", "plugins"):
+        shutil.rmtree(cluster.corner.path(f"{ROOT}/{directory}"))
+    time.sleep(0.3)
+    cluster.kubelet.restart()  # makes the registry, wipes the slices
+    cluster.wait(lambda: registered(cluster), 40, "to be registered in the new directories")
+    cluster.wait_published(*nics, deadline=20)
+    finish(cluster, [proven], before)
+
+
+# ---- kernel ---------------------------------------------------------------------------------------
+
+
+def test_more_notifications_than_the_socket_holds():
+    cluster, (nic, *_), before = node(1)
+    overruns = metric(cluster, "dranetd_kernel_overruns_total")
+    names = [f"burst{i}" for i in range(40)]
+    batch = [f"link add {name} type ifb" for name in names]
+    batch += [f"link set {name} mtu {1000 + step}" for step in range(40) for name in names]
+    batch += [f"link set {nic} mtu 1357"] + [f"link del {name}" for name in names[:20]]
+    halt(cluster)
+    try:
+        for _ in range(3):  # each change is told of once or more: some thousand notifications
+            feed(cluster, batch)
+    finally:
+        resume(cluster)
+    cluster.wait(lambda: metric(cluster, "dranetd_kernel_overruns_total") > overruns, 20, "the kernel to drop notifications")
+    wait_mtu(cluster, nic, 1357, 20, "the inventory to be right after the overrun")
+    cluster.wait(lambda: set(names[20:]) <= set(cluster.published()) and not set(names[:20]) & set(cluster.published()),
+                 20, "what was added and what was removed to be known")
+    feed(cluster, [f"link del {name}" for name in names[20:]])
+    set_mtu(cluster, nic, 1400)
+    cluster.wait(lambda: not set(names) & set(cluster.published()), 20, "the burst to be gone")
+    check_all_home(cluster, before)
+
+
+def feed(cluster, batch):
+    with cluster.corner.popen(["ip", "-force", "-batch", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, text=True) as process:
+        process.communicate("\n".join(batch) + "\n", timeout=60)
+
+
+# ---- disk -----------------------------------------------------------------------------------------
+
+
+def small_disk(cluster):
+    """A state directory of 256 KiB for the driver."""
+    cluster.corner.run(["sh", "-c", f"mkdir -p {DISK} && {{ mountpoint -q {DISK} ||"
+                        f" mount -t tmpfs -o size=256k,mode=755 tmpfs {DISK}; }}"])
+    return f"--state-dir={DISK}/state"
+
+
+def fill(cluster):
+    cluster.corner.run(["sh", "-c", f"cat /dev/zero > {DISK}/filler"], check=False)
+
+
+def records(cluster):
+    return sorted(os.listdir(cluster.corner.path(f"{DISK}/state/claims")))
+
+
+def half_done(cluster):
+    found = [name for name in os.listdir(cluster.corner.path("/run/cdi")) if name.startswith(DRIVER)]
+    return found + records(cluster) + os.listdir(cluster.corner.path(f"{DISK}/state/attached"))
+
+
+def test_disk_full():
+    cluster, nics, before = node(2, small_disk(LANE.cluster))
+    runs = Proven(cluster, "runs", nics[0]).run().check()
+    kept = half_done(cluster)
+    fill(cluster)
+    wants = Proven(cluster, "wants", nics[1])
+    refused(PodFailed, lambda: wants.run(deadline=1), "FailedPrepareDynamicResources", "cannot be written",
+            "No space left on device")
+    same(sorted(half_done(cluster)), sorted(kept), "a refused Prepare left something")
+    same(dumps(cluster, nics[1:])[nics[1]], before[nics[1]])
+    # What runs can be stopped, and its NIC comes home, with no room for a single record.
+    runs.stop()
+    cluster.check_home(nics[0], before[nics[0]])
+    same(half_done(cluster), [])
+    cluster.corner.remove(f"{DISK}/filler")
+    wants.run().check().stop()
+    check_all_home(cluster, before)
+    same(half_done(cluster), [])
+
+
+def test_disk_full_between_prepare_and_sandbox():
+    cluster, nics, before = node(1, small_disk(LANE.cluster))
+    proven = Proven(cluster, "between", *nics).prepare()
+    fill(cluster)
+    refused(PodFailed, lambda: proven.run(deadline=2), "Failed")
+    same(proven.verdicts(), [])
+    cluster.corner.remove(f"{DISK}/filler")
+    proven.run().check().stop()
+    check_all_home(cluster, before)
+    same(half_done(cluster), [])
+
+
+def test_disk_that_takes_no_change():
+    """Not even a removal: as after an error of the file system, though the kernel will not remount one with a file open."""
+    cluster, nics, before = node(2, small_disk(LANE.cluster))
+    claims = f"{DISK}/state/claims"
+    runs = Proven(cluster, "runs", nics[0]).run().check()
+    cluster.corner.run(["chattr", "+i", claims])
+    try:
+        wants = Proven(cluster, "wants", nics[1])
+        refused(PodFailed, lambda: wants.run(deadline=1), "FailedPrepareDynamicResources", "cannot be written",
+                "Operation not permitted")
+        cluster.kubelet.kill_pod(runs.pod)
+        refused(KubeletError, lambda: cluster.kubelet.claims.unprepare(runs.pod.obj, runs.pod.names),
+                "Operation not permitted")
+        # It is not forgotten, but its NIC is home.
+        cluster.check_home(nics[0], before[nics[0]])
+    finally:
+        cluster.corner.run(["chattr", "-i", claims])
+    runs.stop()
+    wants.run().check().stop()
+    check_all_home(cluster, before)
+    same(half_done(cluster), [])
+
+
+def test_start_with_an_unusable_state_directory():
+    cluster = LANE.cluster
+    small_disk(cluster)
+    cluster.stop_dranetd()
+    cluster.corner.run(["mount", "-o", "remount,ro", DISK])
+    try:
+        cluster.start_dranetd(f"--state-dir={DISK}/other", wait=False)
+        same(cluster.process.wait(timeout=20), 1, "the exit status")
+        expect("Read-only file system" in cluster.dranetd_log()[-2000:], "the reason is not told")
+    finally:
+        cluster.corner.run(["mount", "-o", "remount,rw", DISK])
+        cluster.process = None
+
+
+def test_record_that_cannot_be_read():
+    cluster, nics, before = node(2)
+    bad, good = Proven(cluster, "bad", nics[0]).prepare(), Proven(cluster, "good", nics[1]).run().check()
+    uid = cluster.api.claim("default", bad.claims[0])["metadata"]["uid"]
+    cluster.kill_dranetd()
+    cluster.corner.write(f"/run/dranetd/claims/{uid}.json", '{"version": 1, "claim":')
+    cluster.restart_dranetd()
+    expect(f"{uid}.json.broken" in cluster.dranetd_log(), "the log does not name the record")
+    # The kubelet asks for it again before it makes a sandbox, for it too was started anew or has seen the driver go.
+    cluster.kubelet.claims.restarted()
+    bad.run().check()
+    good.check()
+    cluster.corner.remove(f"/run/dranetd/claims/{uid}.json.broken")
+    finish(cluster, [bad, good], before)
+
+
+# ---- descriptors ----------------------------------------------------------------------------------
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_no_descriptors_left():
+    cluster, nics, before = node(2)
+    runs = Proven(cluster, "runs", nics[0]).run().check()
+    wants = Proven(cluster, "wants", nics[1]).prepare()
+    pid = cluster.dranetd_pid()
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    for spare in (0, 1, 2):
+        have = max(int(name) for name in os.listdir(f"/proc/{pid}/fd") if int(name) < 800) + 1
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (have + spare, limits[1]))
+        wants.begin(deadline=4 if spare < 2 else 60)
+        used = cpu_seconds(pid)
+        time.sleep(2)
+        used = cpu_seconds(pid) - used
+        expect(used < 1, f"{used:.2f} s of CPU in 2 s with {spare} descriptors to spare")
+        expect(cluster.process.poll() is None, "dranetd ended for want of descriptors")
+        expect("without" not in wants.verdicts(), "a container ran without its NIC")
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+        wants.thread.join(60)
+    cluster.kubelet.wait_registered(DRIVER)
+    wants.error = None
+    wants.run().check()
+    finish(cluster, [runs, wants], before)
+    same(leftovers(cluster), [])
+
+
+if __name__ == "__main__":
+    LANE.run(globals(), "node-outages")
