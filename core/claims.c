@@ -86,6 +86,17 @@ static bool attachment_is_attached(const struct attachment *a)
 	return !a->op && a->place == PLACE_POD && a->record->state == DEVICE_ATTACHED && str_equal(a->where, a->claim->record.sandbox.id);
 }
 
+void attachment_doubt(struct attachment *a)
+{
+	a->place = PLACE_UNKNOWN;
+	a->restore = a->touched;
+}
+
+bool attachment_is_stale(const struct core *c, const struct attachment *a)
+{
+	return *c->boot_id && *a->record->boot_id && !str_equal(a->record->boot_id, c->boot_id);
+}
+
 bool claim_is_home(const struct claim *claim)
 {
 	for (size_t i = 0; i < claim->record.n; i++)

@@ -5,7 +5,8 @@ int core_new(const struct core_options *options, struct core **ret)
 {
 	struct core *c = core_alloc(1, sizeof(*c));
 	c->options = *options;
-	if (str_copy(c->driver, sizeof(c->driver), options->driver) < 0 || str_copy(c->node, sizeof(c->node), options->node) < 0) {
+	if (str_copy(c->driver, sizeof(c->driver), options->driver) < 0 || str_copy(c->node, sizeof(c->node), options->node) < 0 ||
+	    str_copy(c->boot_id, sizeof(c->boot_id), options->boot_id ? options->boot_id : "") < 0) {
 		free(c);
 		return -ENAMETOOLONG;
 	}

@@ -47,12 +47,15 @@ struct attachment {
 	bool lost;                   /* the pod's monitor said meanwhile that it left */
 	bool touched;                /* an operation of ours may have changed it, and the record on disk says so */
 	bool restore;                /* on the host, but perhaps not as it was */
+	bool stranded;               /* an attach failed and could not be undone: told once, until it is attached or home */
+	bool gone_told;
 	uint64_t op;
 	enum effect_type op_type;
-	unsigned failures;       /* in a row */
-	uint64_t retry_at;       /* NEVER = not waiting */
-	char error[ERROR_KEPT];  /* "" = the last operation worked */
-	struct host_state *host; /* while preparing */
+	unsigned failures;        /* in a row */
+	uint64_t retry_at;        /* NEVER = not waiting */
+	char error[ERROR_KEPT];   /* "" = the last operation worked */
+	char warning[ERROR_KEPT]; /* what could not be restored when it came home */
+	struct host_state *host;  /* while preparing */
 	struct network_config config;
 };
 
@@ -122,6 +125,7 @@ struct core {
 	struct core_options options;
 	char driver[NAMESPACE_SIZE];
 	char node[NAME_SIZE];
+	char boot_id[BOOT_ID_SIZE];
 	uint64_t now;
 	uint64_t next_op;
 	struct effects *fx;
@@ -182,7 +186,10 @@ bool claim_is_home(const struct claim *claim);     /* nothing of it is in a pod,
 bool claim_is_attached(const struct claim *claim); /* all of it is in its sandbox */
 bool claim_has_movable(const struct claim *claim);
 const struct attachment *claim_failing(const struct claim *claim); /* the first whose last operation failed and waits */
-void claim_changed(struct claim *claim);                           /* the record changed: it will be stored */
+/* It was not on the host, and may be by now: look, and if it is there it is not as it was. */
+void attachment_doubt(struct attachment *a);
+bool attachment_is_stale(const struct core *c, const struct attachment *a); /* its host state is of an earlier boot */
+void claim_changed(struct claim *claim);                                    /* the record changed: it will be stored */
 void claim_set_wish(struct claim *claim, bool pod, const struct sandbox *sandbox);
 void claim_hurry(struct claim *claim); /* try what failed now, not when the backoff says */
 void claim_hurry_moves(struct claim *claim, bool attach_only);

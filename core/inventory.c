@@ -87,8 +87,7 @@ static void device_unsettle(struct device *d)
 		return;
 	}
 	if (d->present && a->place != PLACE_HOST) {
-		a->place = PLACE_UNKNOWN;
-		a->restore = a->touched;
+		attachment_doubt(a);
 	} else if (!d->present && a->place == PLACE_HOST) {
 		a->place = PLACE_UNKNOWN;
 	}
@@ -128,7 +127,7 @@ void inventory_event(struct core *c, const struct event *e)
 		break;
 	case EVENT_DEVICE_GONE:
 		d = inventory_find(c, e->device_gone);
-		if (d && d->present)
+		if (d && (d->present || d->owner)) /* it may have come and gone while a detach was under way */
 			device_gone(c, d);
 		break;
 	case EVENT_INVENTORY_END:

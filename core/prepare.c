@@ -151,6 +151,7 @@ static void prepare_store(struct core *c, struct claim *claim)
 		}
 		/* What the record says is what will be true once it is on disk. */
 		a->record->state = DEVICE_PREPARED;
+		STR_COPY(a->record->boot_id, c->boot_id);
 	}
 	if (prepare_check_names(c, claim, &e) < 0) {
 		prepare_fail(c, claim, e.text);

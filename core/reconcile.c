@@ -98,7 +98,13 @@ static void status_fill(const struct attachment *a, struct device_status *s)
 		s->reason = "NetworkDeviceReady";
 		s->pod = &a->record->pod;
 	} else if (a->error[0]) {
-		s->reason = a->record->state == DEVICE_ATTACHED ? "DetachFailed" : "AttachFailed";
+		s->reason = a->place == PLACE_GONE                ? "DeviceGone"
+		            : a->stranded                         ? "UndoFailed"
+		            : a->record->state == DEVICE_ATTACHED ? "DetachFailed"
+		                                                  : "AttachFailed";
+	} else if (a->warning[0]) {
+		s->reason = a->place == PLACE_GONE ? "DeviceGone" : a->stranded ? "UndoFailed" : "NotRestored";
+		s->message = a->warning;
 	} else {
 		s->reason = a->record->state == DEVICE_RELEASED ? "Released" : "NotAttached";
 	}
@@ -231,6 +237,44 @@ static enum reach reach(struct core *c, struct attachment *a, const char *sandbo
 	return REACH_NOT_YET;
 }
 
+/* After a reboot: what is restored after this attach is what the host has now, as late as can be, for its tools may still be at work. */
+static void renew_start(struct core *c, struct attachment *a)
+{
+	if (!a->device->present || !a->device->facts.ifindex) {
+		move_fail(c, a, "the device has no network interface in the host's namespace");
+		return;
+	}
+	struct effect *f = effect_add(c, EFFECT_SNAPSHOT, true);
+	STR_COPY(f->snapshot.device, a->record->device);
+	STR_COPY(f->snapshot.ifname, a->device->facts.ifname);
+	f->snapshot.ifindex = a->device->facts.ifindex;
+	a->op = f->op;
+	a->op_type = EFFECT_SNAPSHOT;
+	a->stirred = a->lost = false;
+	a->retry_at = NEVER;
+}
+
+static void renewed(struct core *c, struct attachment *a, const struct event *e)
+{
+	struct attach_plan *plan = NULL;
+	struct error error = {0};
+	if (e->done.result < 0 || !e->done.host)
+		error_set(&error, -EIO, "cannot read the device's state: %s", e->done.error ? e->done.error : "unknown reason");
+	else
+		attach_plan_renew(a->record->plan, &a->device->facts, e->done.host, &plan, &error);
+	if (a->stirred)
+		a->place = PLACE_UNKNOWN;
+	if (!plan) {
+		move_fail(c, a, error.text);
+		return;
+	}
+	attach_plan_unref(a->record->plan);
+	a->record->plan = plan;
+	STR_COPY(a->record->boot_id, c->boot_id);
+	claim_changed(a->claim);
+	a->claim->intent = a->claim->version;
+}
+
 static void attach_try(struct core *c, struct attachment *a)
 {
 	struct claim *claim = a->claim;
@@ -257,6 +301,10 @@ static void attach_try(struct core *c, struct attachment *a)
 		move_fail(c, a, "the device carries the node's default route now, or stands under it");
 		return;
 	}
+	if (attachment_is_stale(c, a)) {
+		renew_start(c, a);
+		return;
+	}
 	/* The record must say where the device is going before it goes (promise 5). */
 	if (claim->stored < claim->intent) {
 		if (claim->store_error[0])
@@ -275,13 +323,20 @@ static void attachment_gone(struct core *c, struct attachment *a)
 		a->claim->status_dirty = true;
 	}
 	a->where[0] = 0;
-	a->restore = false;
-	if (a->claim->record.wants_pod && !a->error[0]) {
-		str_cut(a->error, sizeof(a->error),
-		        a->device->present ? "the device that was prepared does not exist any more, another one bears its name"
-		                           : "the device does not exist any more");
+	a->restore = a->stranded = false;
+	if (!a->claim->record.wants_pod)
+		return;
+	const char *text = a->device->present ? "the device that was prepared does not exist any more, another one bears its name"
+	                                      : "the device does not exist any more";
+	if (!str_equal(a->error, text)) {
+		str_cut(a->error, sizeof(a->error), text);
 		a->claim->status_dirty = true;
 	}
+	/* No other device is ever attached in its stead: the scheduler chose this one. Should it come back (the mover knows it by its PCI
+	 * address or permanent MAC), the pod that still wants it gets it again. */
+	if (!a->gone_told)
+		effect_event(c, SUBJECT_CLAIM, a->claim, "NetworkDeviceGone", text);
+	a->gone_told = true;
 }
 
 static void attachment_reconcile(struct core *c, struct attachment *a)
@@ -308,8 +363,8 @@ static void attachment_reconcile(struct core *c, struct attachment *a)
 	}
 	if (a->place == PLACE_HOST && !a->restore && a->record->state != DEVICE_ATTACHED)
 		return;
-	/* On its way home, or to another sandbox by way of home. First shut the door. */
-	if (claim->token == TOKEN_FINAL || claim->token == TOKEN_UNSURE)
+	/* On its way home, or to another sandbox by way of home. First shut the door; it may just be opening. */
+	if (claim->token_op || claim->token == TOKEN_FINAL || claim->token == TOKEN_UNSURE)
 		return;
 	enum reach r = a->place == PLACE_POD ? reach(c, a, a->where) : REACH_NONE;
 	if (r != REACH_NOT_YET)
@@ -320,14 +375,12 @@ static void attached(struct core *c, struct attachment *a, const struct event *e
 {
 	a->record->pod = *e->done.pod;
 	STR_COPY(a->record->attached_in, a->where);
-	a->error[0] = 0;
+	a->error[0] = a->warning[0] = 0;
 	a->failures = 0;
-	a->restore = false;
+	a->restore = a->stranded = false;
 	device_apply(c, a->device, DEVICE_EVENT_ATTACHED, a, e->done.duration_ms, 0, NULL);
 	claim_changed(a->claim);
 	a->claim->attached = a->claim->version;
-	if (a->lost || (a->stirred && a->device->present))
-		a->place = PLACE_UNKNOWN; /* it may have been pulled, and even plugged in again, meanwhile: look */
 }
 
 static void released(struct core *c, struct attachment *a, const struct event *e)
@@ -337,20 +390,30 @@ static void released(struct core *c, struct attachment *a, const struct event *e
 	if (claim->status_retry.at == NEVER && !claim->unprepare)
 		claim->status_retry.at = c->now + STATUS_CALM_MS;
 	a->error[0] = 0;
-	a->failures = 0;
-	a->restore = false;
+	/* Undone at last: the attach that failed is tried again, no sooner than its failures allow. */
+	if (!a->stranded || !claim->record.wants_pod)
+		a->failures = 0;
+	a->restore = a->stranded = false;
 	a->where[0] = 0;
 	a->record->pod = (struct pod_state){0};
 	a->record->attached_in[0] = 0;
-	if (e->done.place == PLACE_HOST && !a->device->present) {
+	if (e->done.place == PLACE_HOST && !a->device->present && a->stirred) {
+		a->place = PLACE_UNKNOWN; /* it may have been pulled since */
+	} else if (e->done.place == PLACE_HOST && !a->device->present) {
 		/* The monitor tells it in a moment; the next claim may be faster. */
 		a->device->present = true;
 		a->device->facts = a->record->plan->facts;
 	}
 	const char *message = e->done.place == PLACE_GONE ? "it does not exist any more" : e->done.differences;
 	device_apply(c, a->device, DEVICE_EVENT_RELEASED, a, e->done.duration_ms, 0, message);
-	if (e->done.place == PLACE_HOST && message && *message)
+	/* It is home, and it is published again; people are told by name what is not as it was. */
+	str_cut(a->warning, sizeof(a->warning), message ? message : "");
+	if (a->warning[0] && e->done.place == PLACE_HOST)
 		effect_event(c, SUBJECT_CLAIM, a->claim, "NetworkDeviceNotRestored", message);
+	if (e->done.place == PLACE_GONE && !a->gone_told) {
+		effect_event(c, SUBJECT_CLAIM, a->claim, "NetworkDeviceGone", message);
+		a->gone_told = true;
+	}
 	claim_changed(a->claim);
 }
 
@@ -362,11 +425,18 @@ static void move_failed(struct core *c, struct attachment *a, const struct event
 	if (a->op_type == EFFECT_PROBE)
 		return;
 	/* Mid-way: what is on the host may not be as it was. */
-	a->restore = a->place != PLACE_POD && (!attach || a->place != PLACE_HOST);
+	bool changed = a->place == PLACE_UNKNOWN || (e->done.differences && *e->done.differences);
+	a->restore = a->place != PLACE_POD && (!attach || a->place != PLACE_HOST || changed);
 	/* A device whose undo did not succeed is still attached as far as promise 3 goes: it must be brought home, not forgotten. */
 	if (a->record->state != DEVICE_ATTACHED || !attach)
 		device_apply(c, a->device, attach ? DEVICE_EVENT_ATTACH_FAILED : DEVICE_EVENT_RELEASE_FAILED, a, e->done.duration_ms,
 		             e->done.result, text);
+	if (attach && (a->place == PLACE_POD || changed)) {
+		if (!a->stranded)
+			effect_event(c, SUBJECT_CLAIM, a->claim, "NetworkDeviceUndoFailed", text);
+		a->stranded = true;
+		str_cut(a->warning, sizeof(a->warning), text);
+	}
 	if (a->failures == 1)
 		effect_event(c, SUBJECT_POD, a->claim, attach ? "NetworkDeviceAttachFailed" : "NetworkDeviceDetachFailed", text);
 }
@@ -374,8 +444,13 @@ static void move_failed(struct core *c, struct attachment *a, const struct event
 void move_done(struct core *c, struct attachment *a, const struct event *e)
 {
 	a->op = 0;
-	a->place = e->done.place;
 	a->claim->status_dirty = true;
+	if (a->op_type == EFFECT_SNAPSHOT) {
+		renewed(c, a, e);
+		return;
+	}
+	a->place = e->done.place;
+	a->gone_told &= a->place == PLACE_GONE;
 	c->publish_dirty = true;
 	bool incomplete = a->op_type == EFFECT_ATTACH && (a->place != PLACE_POD || !e->done.pod);
 	if (e->done.result < 0 || incomplete) {
@@ -389,9 +464,10 @@ void move_done(struct core *c, struct attachment *a, const struct event *e)
 		a->failures = 0;
 		if (a->place == PLACE_POD && e->done.pod)
 			a->record->pod = *e->done.pod;
-		if ((a->place != PLACE_HOST && a->stirred && a->device->present) || (a->place == PLACE_POD && a->lost))
-			a->place = PLACE_UNKNOWN; /* it came to the host, or left the pod, while we looked */
 	}
+	/* It was pulled, and perhaps even plugged in again, or came to the host, while the worker had its result already: look. */
+	if ((a->place != PLACE_HOST && a->stirred && a->device->present) || (a->place == PLACE_POD && a->lost))
+		attachment_doubt(a);
 }
 
 /* ---- the claim as a whole ---------------------------------------------------------------------------------------------------------------

@@ -20,14 +20,36 @@ static void recover_attachment(struct core *c, struct claim *claim, struct attac
 	/* It was attached to an earlier sandbox and on its way to this one: wherever it is, it is not known to be as planned. */
 	if (r->state == DEVICE_ATTACHED && !str_equal(r->attached_in, claim->record.sandbox.id))
 		r->state = DEVICE_PREPARED;
+	/* The namespaces of an earlier boot are dead, and the host's tools have configured the device afresh: nothing is put back. */
+	bool stale = attachment_is_stale(c, a);
+	if (stale && r->state == DEVICE_ATTACHED)
+		r->state = DEVICE_PREPARED;
 	d->state = r->state;
 	a->place = PLACE_UNKNOWN;
 	/* The record named the sandbox before the device went there: from then on it may be there, or half way. */
-	if (*claim->record.sandbox.id) {
+	if (!stale && *claim->record.sandbox.id) {
 		STR_COPY(a->where, claim->record.sandbox.id);
 		a->touched = a->restore = true;
 	}
 	effect_transition(c, a, d, r->state, r->state, "recovered", 0, 0, NULL);
+}
+
+/* A sandbox is of this boot if one device's host state is: that is renewed, on disk, before a device goes anywhere. */
+static void recover_sandbox(const struct core *c, struct claim *claim)
+{
+	bool stale = false;
+	for (size_t i = 0; i < claim->record.n; i++) {
+		const struct attachment *a = &claim->attachments[i];
+		if (!a->record->admin_access && !attachment_is_stale(c, a))
+			return;
+		stale |= !a->record->admin_access;
+	}
+	if (!stale || (!claim->record.wants_pod && !*claim->record.sandbox.id))
+		return;
+	claim->record.wants_pod = false;
+	claim->record.sandbox = (struct sandbox){0};
+	claim->record.netns_inode = 0;
+	claim_changed(claim);
 }
 
 void recover_record(struct core *c, struct claim_record *record)
@@ -56,6 +78,7 @@ void recover_record(struct core *c, struct claim_record *record)
 	claim->phase = claim->record.unprepared ? CLAIM_UNPREPARED : CLAIM_READY;
 	claim->version = claim->stored = claim->intent = 1;
 	claim->status_dirty = claim->status_told = true; /* an earlier run may have told anything */
+	recover_sandbox(c, claim);
 	for (size_t i = 0; i < n; i++)
 		recover_attachment(c, claim, &claim->attachments[i]);
 }

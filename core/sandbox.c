@@ -24,7 +24,6 @@ void pin_request(struct core *c, const struct sandbox *s, uint64_t expected_inod
 		LIST_ADD(c->pins, c->n_pins, p);
 	}
 	p->state = PIN_OPENING;
-	p->retry_at = c->now + c->options.retry_min_ms;
 	p->expected = expected_inode;
 	struct effect *f = effect_add(c, EFFECT_PIN, true);
 	f->pin = p->sandbox;
@@ -40,6 +39,7 @@ bool pin_done(struct core *c, const struct event *e)
 		p->inode = e->done.netns_inode;
 		if (e->done.result < 0) {
 			p->state = PIN_FAILED;
+			p->retry_at = c->now + c->options.retry_min_ms;
 			/* No file, or a file that is no namespace any more: the runtime has taken it down. Anything else is our trouble and
 			 * may pass. */
 			p->dead = e->done.result == -ENOENT || e->done.result == -EINVAL;
@@ -223,7 +223,7 @@ static void sandbox_device_gone(struct core *c, const struct event *e)
 				if (a->op)
 					a->lost = true;
 				else if (a->place == PLACE_POD)
-					a->place = PLACE_UNKNOWN;
+					attachment_doubt(a);
 			}
 		}
 }
