@@ -42,7 +42,9 @@ static void tell_inventory(struct sim *s)
 
 void world_start(struct sim *s)
 {
-	struct core_options o = {.driver = DRIVER, .node = NODE, .synchronous_hooks = s->synchronous};
+	char boot[16];
+	(void)snprintf(boot, sizeof(boot), "boot%u", s->boot);
+	struct core_options o = {.driver = DRIVER, .node = NODE, .boot_id = boot, .synchronous_hooks = s->synchronous};
 	if (core_new(&o, &s->core) < 0)
 		abort();
 	s->epoch++;
@@ -60,62 +62,171 @@ void world_start(struct sim *s)
 	tell_inventory(s);
 }
 
-void world_crash(struct sim *s)
+/* However it ended: what only it held is let go, and what was not told yet is told to nobody. */
+static void world_ended(struct sim *s)
 {
-	sim_say(s, "dranetd is killed");
-	s->crashes++;
-	perform_crash(s);
 	core_free(s->core);
 	s->core = NULL;
 	s->connected = s->inventory_told = s->uplinks_told = false;
 	s->published = 0;
 	calls_broken(s);
 	for (int pod = 0; pod < PODS; pod++)
-		for (int k = 0; k < CLAIMS_PER_POD; k++)
-			s->pods[pod].claims[k].untold |= s->pods[pod].claims[k].status_n && !record_of(s, s->pods[pod].claims[k].ref.uid);
+		for (int k = 0; k < CLAIMS_PER_POD; k++) {
+			struct wclaim *c = &s->pods[pod].claims[k];
+			c->untold |= c->status_n && !record_of(s, c->ref.uid);
+			c->undo_events = 0;
+		}
+	for (int i = 0; i < DEVICES; i++)
+		s->devices[i].half = false;
 	for (int i = 0; i < s->n_sandboxes; i++) {
 		s->sandboxes[i].pinned = false;
+		s->sandboxes[i].left = 0;
 		netns_check(s, i);
+	}
+}
+
+static void world_crash(struct sim *s)
+{
+	sim_say(s, "dranetd is killed");
+	s->crashes++;
+	perform_crash(s);
+	world_ended(s);
+}
+
+static void results(struct sim *s)
+{
+	size_t i = sim_choose(s, (uint32_t)s->n_pending);
+	for (size_t k = 0; k < s->n_pending; k++, i = (i + 1) % s->n_pending) {
+		struct pending *p = &s->pending[i];
+		if (s->slow_disk && (p->effect.type == EFFECT_STORE || p->effect.type == EFFECT_FORGET) && sim_choose(s, 8))
+			continue;
+		if (p->performed) {
+			deliver(s, i);
+			return;
+		}
+		if (perform_ready(s, i)) {
+			perform(s, p, sim_choose(s, 8) == 7 ? 1 + sim_choose(s, perform_ways(p) - 1) : 0);
+			if (p->effect.type == EFFECT_EVENT)
+				deliver(s, i);
+			return;
+		}
+	}
+}
+
+/* SIGTERM, or a successor that takes over: what the workers were given is done, its results are heard or not. */
+static void world_stop(struct sim *s)
+{
+	sim_say(s, "dranetd is stopped");
+	for (unsigned i = sim_choose(s, 30); i > 0 && s->n_pending && !*s->broken; i--) {
+		results(s);
+		check_promises(s);
+	}
+	perform_rest(s);
+	world_ended(s);
+}
+
+static void device_boots(struct sim *s, int i)
+{
+	struct wdevice *d = &s->devices[i];
+	if (!d->physical) { /* made again, or another one of its name, or neither */
+		d->exists = sim_choose(s, 2);
+		d->ifindex += sim_choose(s, 2) ? 100 : 0;
+	}
+	d->place = d->exists ? ON_HOST : NOWHERE;
+	d->named = true;
+	d->lost = false;
+	d->default_route &= d->exists;
+	/* The host's own tools configure it, perhaps otherwise than before. */
+	if (sim_choose(s, 2))
+		d->home = 1300 + sim_choose(s, 200);
+	d->mtu = d->home;
+	d->told = false;
+}
+
+static void world_reboot(struct sim *s)
+{
+	if (s->core)
+		world_crash(s);
+	sim_say(s, "the node boots");
+	s->boot++;
+	s->reboots++;
+	s->now = 1000;
+	bool volatile_run = sim_choose(s, 2);
+	for (int i = 0; i < s->n_sandboxes; i++)
+		s->sandboxes[i].exists = s->sandboxes[i].netns = s->sandboxes[i].alive = false;
+	for (int i = 0; i < DEVICES; i++)
+		device_boots(s, i);
+	for (int pod = 0; pod < PODS; pod++) {
+		struct wpod *p = &s->pods[pod];
+		if (p->phase >= POD_STOPPING)
+			p->phase = POD_STOPPED;
+		else if (p->phase >= POD_PREPARED)
+			p->phase = POD_PREPARED;
+		p->sandbox = p->old_sandbox = -1;
+		for (int k = 0; k < CLAIMS_PER_POD && volatile_run; k++) {
+			p->claims[k].token = TOKEN_NONE;
+			p->claims[k].marker = false;
+		}
 	}
 }
 
 /* ---- the kernel
  * ---------------------------------------------------------------------------------------------------------------------------- */
 
+static void device_unplugged(struct sim *s, int i)
+{
+	struct wdevice *d = &s->devices[i];
+	d->lost |= d->place >= 0;
+	device_left(s, i);
+	d->exists = false;
+	d->place = NOWHERE;
+	d->default_route = false;
+	s->uplinks_told = false;
+}
+
+static void device_plugged(struct sim *s, int i)
+{
+	struct wdevice *d = &s->devices[i];
+	*d = (struct wdevice){.exists = true,
+	                      .lost = d->lost,
+	                      .physical = d->physical,
+	                      /* the same one, or another of the same name */
+	                      .ifindex = d->ifindex + (sim_choose(s, 3) == 2 ? 100 : 0),
+	                      .place = ON_HOST,
+	                      .named = true,
+	                      .home = d->home,
+	                      .mtu = d->home};
+	if (s->devices[5].lower != s->devices[4].ifindex)
+		s->devices[5].told = false;
+	s->devices[5].lower = s->devices[4].ifindex;
+	if (s->devices[3].master != s->devices[2].ifindex)
+		s->devices[3].told = false;
+	s->devices[3].master = s->devices[2].ifindex;
+}
+
 static void device_changes(struct sim *s, int i)
 {
 	struct wdevice *d = &s->devices[i];
-	switch (sim_choose(s, 4)) {
-	case 0: /* unplugged, or plugged in again */
-		if (d->exists) {
-			d->replugged |= d->place >= 0;
-			d->exists = false;
-			d->place = NOWHERE;
-			d->default_route = false;
-			s->uplinks_told = false;
-		} else {
-			*d = (struct wdevice){.exists = true,
-			                      .replugged = d->replugged,
-			                      .physical = d->physical,
-			                      /* the same one, or another of the same name */
-			                      .ifindex = d->ifindex + (sim_choose(s, 3) == 2 ? 100 : 0),
-			                      .generation = d->generation + 1,
-			                      .place = ON_HOST,
-			                      .named = true,
-			                      .home = d->home,
-			                      .mtu = d->home};
-			if (s->devices[5].lower != s->devices[4].ifindex)
-				s->devices[5].told = false;
-			s->devices[5].lower = s->devices[4].ifindex;
-			if (s->devices[3].master != s->devices[2].ifindex)
-				s->devices[3].told = false;
-			s->devices[3].master = s->devices[2].ifindex;
-		}
+	switch (sim_choose(s, 5)) {
+	case 0:
+		if (d->exists)
+			device_unplugged(s, i);
+		else
+			device_plugged(s, i);
 		sim_say(s, "kernel: nic%d %s", i, d->exists ? "appears" : "vanishes");
 		break;
 	case 1: /* the host's administrator, on a device no claim holds */
 		if (d->exists && d->place == ON_HOST && d->named && !device_taken(s, i))
 			d->home = d->mtu = 1300 + sim_choose(s, 200);
+		break;
+	case 2: /* a privileged process in the pod puts it on the host */
+		if (d->exists && d->place >= 0) {
+			device_left(s, i);
+			d->place = ON_HOST;
+			d->named = sim_choose(s, 2);
+			d->lost = true;
+			sim_say(s, "kernel: nic%d is put on the host", i);
+		}
 		break;
 	default:
 		if (d->exists && d->place == ON_HOST) {
@@ -126,6 +237,17 @@ static void device_changes(struct sim *s, int i)
 		break;
 	}
 	d->told = false;
+}
+
+/* The machine, or dranetd alone, stood still for hours: all deadlines are past at once, and so are the callers' who waited. */
+static void time_jumps(struct sim *s)
+{
+	s->now += 3 * 3600 * 1000;
+	sim_say(s, "hours have passed");
+	if (calls_late(s) && s->connected)
+		disconnect(s);
+	struct event e = {.type = EVENT_TICK};
+	sim_feed(s, &e);
 }
 
 static void time_passes(struct sim *s)
@@ -139,7 +261,7 @@ static void time_passes(struct sim *s)
 		sim_feed(s, &e);
 	}
 	for (int i = 0; i < CALLS; i++)
-		if (s->calls[i].open && s->calls[i].deadline < s->now)
+		if (s->calls[i].open && !s->calls[i].given_up && s->calls[i].deadline < s->now)
 			sim_break(s, "promise 4: call %llu has no answer at its deadline", (unsigned long long)s->calls[i].id);
 }
 
@@ -177,72 +299,94 @@ static void illegal(struct sim *s)
 	}
 }
 
-static void results(struct sim *s)
+static void weather(struct sim *s)
 {
-	size_t i = sim_choose(s, (uint32_t)s->n_pending);
-	for (size_t k = 0; k < s->n_pending; k++, i = (i + 1) % s->n_pending) {
-		struct pending *p = &s->pending[i];
-		if (p->performed) {
-			deliver(s, i);
-			return;
-		}
-		if (perform_ready(s, i)) {
-			perform(s, p, sim_choose(s, 8) == 7 ? 1 + sim_choose(s, perform_ways(p) - 1) : 0);
-			if (p->effect.type == EFFECT_EVENT)
-				deliver(s, i);
-			return;
-		}
+	switch (sim_choose(s, 4)) {
+	case 0:
+		s->api_down = !s->api_down;
+		break;
+	case 1:
+		s->disk_full = !s->disk_full;
+		break;
+	case 2:
+		if (s->connected)
+			disconnect(s);
+		break;
+	default:
+		if (sim_choose(s, 4) == 3)
+			time_jumps(s);
+		break;
 	}
+}
+
+static void dranetd_ends(struct sim *s)
+{
+	switch (sim_choose(s, 9)) {
+	case 0:
+		world_stop(s);
+		break;
+	case 1:
+		world_reboot(s);
+		break;
+	case 2:
+	case 3:
+		world_crash(s);
+		break;
+	default:
+		break;
+	}
+}
+
+static void tell_published(struct sim *s)
+{
+	s->published = s->want_published;
+	struct event e = {.type = EVENT_PUBLISHED, .published = {.revision = s->published}};
+	sim_feed(s, &e);
+}
+
+/* What the daemon has to tell core, and has not yet. */
+static void news(struct sim *s)
+{
+	int i = (int)sim_choose(s, DEVICES), n = s->n_sandboxes ? (int)sim_choose(s, (uint32_t)s->n_sandboxes) : 0;
+	for (int k = 0; k < s->n_sandboxes; k++)
+		if (s->sandboxes[(n + k) % s->n_sandboxes].left) {
+			tell_left(s, (n + k) % s->n_sandboxes);
+			return;
+		}
+	if (!s->devices[i].told)
+		tell_device(s, i);
+	else if (!s->api_down && s->published != s->want_published)
+		tell_published(s);
 }
 
 void act(struct sim *s)
 {
 	uint32_t dice = sim_choose(s, 64);
 	s->steps++;
-	if (dice < 28 && s->n_pending) {
+	if (s->crashy && s->core && sim_choose(s, 32) == 31)
+		world_crash(s);
+	else if (dice < 28 && s->n_pending)
 		results(s);
-	} else if (dice < 48) {
+	else if (dice < 48)
 		pod_acts(s, (int)sim_choose(s, PODS));
-	} else if (dice < 54) {
+	else if (dice < 54)
 		time_passes(s);
-	} else if (dice < 56) {
+	else if (dice < 56)
 		device_changes(s, (int)sim_choose(s, DEVICES));
-	} else if (dice == 57) {
-		if (s->core)
-			illegal(s);
-	} else if (dice == 58) {
-		switch (sim_choose(s, 3)) {
-		case 0:
-			s->api_down = !s->api_down;
-			break;
-		case 1:
-			s->disk_full = !s->disk_full;
-			break;
-		default:
-			if (s->connected)
-				disconnect(s);
-			break;
-		}
-	} else if (dice == 59) {
-		if (s->core && sim_choose(s, 3) == 2)
-			world_crash(s);
-		else if (!s->core)
-			world_start(s);
-	} else if (dice < 62) {
-		if (s->core && !s->connected)
-			synchronize(s);
-		else if (!s->uplinks_told && s->core)
-			tell_uplinks(s);
-	} else if (s->core) {
-		int i = (int)sim_choose(s, DEVICES);
-		if (!s->devices[i].told)
-			tell_device(s, i);
-		else if (!s->api_down && s->published != s->want_published) {
-			s->published = s->want_published;
-			struct event e = {.type = EVENT_PUBLISHED, .published = {.revision = s->published}};
-			sim_feed(s, &e);
-		}
-	}
+	else if (dice == 56 && s->core)
+		illegal(s);
+	else if (dice == 57)
+		weather(s);
+	else if (dice == 58 && s->core)
+		dranetd_ends(s);
+	else if (dice < 60 && !s->core)
+		world_start(s);
+	else if (dice < 62 && s->core && !s->connected)
+		synchronize(s);
+	else if (dice < 62 && s->core && !s->uplinks_told)
+		tell_uplinks(s);
+	else if (s->core)
+		news(s);
 }
 
 /* Everything works again; whatever waits happens. Pods come to an end: containers of half of them run first. */
@@ -262,15 +406,15 @@ void world_heal(struct sim *s)
 		for (int i = 0; i < DEVICES; i++)
 			if (!s->devices[i].told)
 				tell_device(s, i);
+		for (int i = 0; i < s->n_sandboxes; i++)
+			while (s->sandboxes[i].left)
+				tell_left(s, i);
 		while (s->n_pending && !*s->broken) {
 			results(s);
 			check_promises(s);
 		}
-		if (s->published != s->want_published) {
-			s->published = s->want_published;
-			struct event e = {.type = EVENT_PUBLISHED, .published = {.revision = s->published}};
-			sim_feed(s, &e);
-		}
+		if (s->published != s->want_published)
+			tell_published(s);
 		/* First let what began come up, then take it down. */
 		for (int pod = 0; pod < PODS; pod++) {
 			struct wpod *p = &s->pods[pod];

@@ -172,6 +172,8 @@ void call_answered(struct sim *s, uint64_t id, const struct effect *reply)
 		if (!c->open || c->id != id)
 			continue;
 		c->open = false;
+		if (c->given_up)
+			return;
 		if (s->now + ANSWER_MS > c->deadline)
 			sim_break(s, "promise 4: call %llu was answered too late for its deadline %llu, at %llu", (unsigned long long)id,
 			          (unsigned long long)c->deadline, (unsigned long long)s->now);
@@ -203,7 +205,7 @@ void hooks_abandoned(struct sim *s)
 	static const struct effect ok = {.type = EFFECT_REPLY_HOOK};
 	for (int i = 0; i < CALLS; i++) {
 		struct wcall *c = &s->calls[i];
-		if (!c->open || c->kind < CALL_RUN)
+		if (!c->open || c->given_up || c->kind < CALL_RUN)
 			continue;
 		c->open = false;
 		if (c->kind != CALL_STRAY)
@@ -211,18 +213,37 @@ void hooks_abandoned(struct sim *s)
 	}
 }
 
+static void request_failed(struct sim *s, const struct wcall *c)
+{
+	struct wpod *p = &s->pods[c->pod];
+	if ((c->kind == CALL_PREPARE && p->phase == POD_PREPARING) || (c->kind == CALL_UNPREPARE && p->phase == POD_UNPREPARING))
+		p->phase = POD_STOPPED; /* the kubelet tries again */
+}
+
 void calls_broken(struct sim *s)
 {
 	hooks_abandoned(s);
 	for (int i = 0; i < CALLS; i++) {
 		struct wcall *c = &s->calls[i];
-		if (!c->open)
-			continue;
-		c->open = false; /* Unavailable: the kubelet tries again */
-		struct wpod *p = &s->pods[c->pod];
-		if (c->kind == CALL_PREPARE && p->phase == POD_PREPARING)
-			p->phase = POD_STOPPED;
-		if (c->kind == CALL_UNPREPARE && p->phase == POD_UNPREPARING)
-			p->phase = POD_STOPPED;
+		if (c->open && !c->given_up)
+			request_failed(s, c);
+		c->open = false;
 	}
+}
+
+bool calls_late(struct sim *s)
+{
+	bool hook = false;
+	for (int i = 0; i < CALLS; i++) {
+		struct wcall *c = &s->calls[i];
+		if (!c->open || c->given_up || c->deadline >= s->now)
+			continue;
+		if (c->kind >= CALL_RUN) {
+			hook = true;
+			continue;
+		}
+		request_failed(s, c);
+		c->given_up = true;
+	}
+	return hook;
 }

@@ -15,7 +15,7 @@ void check_container_start(struct sim *s, int pod)
 		const struct wclaim *c = &p->claims[k];
 		for (size_t i = 0; c->used && i < c->n; i++) {
 			const struct wdevice *d = &s->devices[c->devices[i]];
-			if (!d->exists || d->replugged)
+			if (!d->exists || d->lost)
 				continue;
 			if (d->place != p->sandbox)
 				sim_break(s, "promise 2: a container of pod %d runs in sb%d, nic%d is %s", pod, p->sandbox, c->devices[i],
@@ -94,8 +94,79 @@ static void check_attach(struct sim *s, const struct effect *f)
 		sim_break(s, "promise 2: nic%d is configured anew under a container that runs", i);
 }
 
+/* The record is what brings a device home. */
+static void check_forget(struct sim *s, const struct effect *f)
+{
+	int pod;
+	const struct wclaim *c = claim_by_uid(s, f->forget.uid, &pod);
+	for (size_t i = 0; c && i < c->n; i++) {
+		const struct wdevice *d = &s->devices[c->devices[i]];
+		if (d->exists && d->place >= 0 && s->sandboxes[d->place].pod == pod && !device_held(s, c->devices[i], c))
+			sim_break(s, "promise 1: the record of %s is removed while nic%d is in sb%d", c->ref.uid, c->devices[i], d->place);
+	}
+}
+
+/* What people must hear of, as events and in the status. */
+void check_event(struct sim *s, const struct effect *f)
+{
+	struct wclaim *c = claim_by_uid(s, f->event.claim.uid, NULL);
+	sim_say(s, "  event %s for %s: %s", f->event.reason, f->event.claim.uid, f->event.message);
+	if (!c)
+		return;
+	c->gone_events += str_equal(f->event.reason, "NetworkDeviceGone");
+	c->restore_events += str_equal(f->event.reason, "NetworkDeviceNotRestored");
+	if (str_equal(f->event.reason, "NetworkDeviceUndoFailed") && ++c->undo_events > c->n)
+		sim_break(s, "promise 6: that the undo failed for %s is told again and again", c->ref.uid);
+}
+
+static struct wclaim *moved_claim(struct sim *s, const struct effect *f)
+{
+	bool move = f->type == EFFECT_ATTACH || f->type == EFFECT_DETACH || f->type == EFFECT_PROBE;
+	return move ? claim_by_uid(s, f->move.claim.uid, NULL) : NULL;
+}
+
+void check_tell(struct sim *s, const struct pending *p)
+{
+	struct wclaim *c = moved_claim(s, &p->effect);
+	struct wdevice *d = c ? &s->devices[device_index(p->effect.move.plan->facts.name)] : NULL;
+	if (!c || !d->half || p->result || (p->effect.type == EFFECT_PROBE && p->place != PLACE_GONE))
+		return;
+	d->half = false;
+	c->undo_events -= c->undo_events > 0;
+}
+
+void check_told(struct sim *s, const struct pending *p)
+{
+	const struct effect *f = &p->effect;
+	struct wclaim *c = moved_claim(s, f);
+	if (!c)
+		return;
+	int i = device_index(f->move.plan->facts.name);
+	bool changed = p->differences && p->place == PLACE_HOST;
+	if (f->type == EFFECT_ATTACH && p->result && (p->place == PLACE_POD || changed)) {
+		unsigned half = 0;
+		s->devices[i].half = true;
+		for (size_t k = 0; k < c->n; k++)
+			half += s->devices[c->devices[k]].half;
+		if (c->undo_events < half)
+			sim_break(s, "promise 6: nic%d is left half attached and nobody is told", i);
+	}
+	if (f->type == EFFECT_DETACH && !p->result && changed && !c->restore_events)
+		sim_break(s, "promise 6: nic%d could not be restored and nobody is told", i);
+}
+
+void check_status_entry(struct sim *s, const struct effect *f, const struct device_status *d)
+{
+	if (d->ready != str_equal(d->reason, "NetworkDeviceReady") || d->ready != (d->pod != NULL))
+		sim_break(s, "promise 6: the status of %s contradicts itself: %s", f->status.claim.uid, d->reason);
+	if (s->devices[device_index(d->device)].half && !*d->message)
+		sim_break(s, "promise 6: the status of %s says nothing of a failed undo (%s)", f->status.claim.uid, d->reason);
+}
+
 void check_perform(struct sim *s, const struct effect *f)
 {
+	if (f->type == EFFECT_FORGET)
+		check_forget(s, f);
 	if (f->type == EFFECT_ATTACH)
 		check_attach(s, f);
 	if (f->type == EFFECT_DETACH || f->type == EFFECT_PROBE) {
@@ -140,6 +211,7 @@ void check_record(struct sim *s, const struct claim_record *r)
 struct view {
 	struct sim *s;
 	int owners[DEVICES];
+	bool rest; /* all is calm */
 };
 
 static void check_device(const struct core_device_view *d, void *user)
@@ -153,6 +225,8 @@ static void check_device(const struct core_device_view *d, void *user)
 	if (d->offered && all_told(s) && w->place == ON_HOST && d->state != DEVICE_ATTACHED && !d->busy && device_is_uplink(s, i) &&
 	    d->place == PLACE_HOST)
 		sim_break(s, "promise 7: nic%d carries the node's route and is offered", i);
+	if (v->rest && d->offered && !w->exists)
+		sim_break(s, "promise 6: nic%d is offered and does not exist", i);
 	if (d->state == DEVICE_ATTACHED && !d->claim)
 		sim_break(s, "promise 1: nic%d is attached and no claim holds it", i);
 }
@@ -177,11 +251,44 @@ static void check_status(struct sim *s, const struct wclaim *c, int sandbox)
 	for (size_t i = 0; !c->untold && i < c->n; i++) {
 		const struct wdevice *d = &s->devices[c->devices[i]];
 		bool there = sandbox >= 0 && d->place == sandbox;
-		if (!d->exists) /* unplugged inside a pod: the host's namespace does not hear of it */
-			continue;
 		if ((c->status_n && c->status_ready[i]) != there)
 			sim_break(s, "promise 6: the status of %s says nic%d is %sready", c->ref.uid, c->devices[i], there ? "not " : "");
 	}
+}
+
+/* Whether a pod cannot be expected to have a device: it does not exist, the node needs it, or another one has taken its name. */
+static bool is_hurt(const struct sim *s, const struct wclaim *c, size_t i)
+{
+	const struct wdevice *d = &s->devices[c->devices[i]];
+	const struct claim_record *r = record_of(s, c->ref.uid);
+	bool other = r && i < r->n && r->devices[i].plan && r->devices[i].plan->facts.ifindex != d->ifindex;
+	return !d->exists || other || device_is_uplink(s, c->devices[i]);
+}
+
+static void check_rest_pod(struct sim *s, int pod)
+{
+	const struct wpod *p = &s->pods[pod];
+	bool hurt = false;
+	for (int k = 0; k < CLAIMS_PER_POD; k++) {
+		const struct wclaim *c = &p->claims[k];
+		for (size_t i = 0; c->used && i < c->n; i++) {
+			const struct wdevice *d = &s->devices[c->devices[i]];
+			bool this_hurt = is_hurt(s, c, i);
+			hurt |= this_hurt;
+			if (p->phase != POD_RUNNING)
+				continue;
+			if (!this_hurt && (d->place != p->sandbox || d->mtu != 3000u + (uint32_t)c->devices[i]))
+				sim_break(s, "promise 2: nic%d is there again and pod %d did not get it back", c->devices[i], pod);
+			if (!d->exists && !c->gone_events)
+				sim_break(s, "promise 6: nic%d of pod %d does not exist any more and nobody was told", c->devices[i], pod);
+		}
+		if (c->used && c->exists && (p->phase == POD_RUNNING || p->phase == POD_STOPPED))
+			check_status(s, c, p->sandbox);
+		if (c->used && c->exists && p->phase == POD_IDLE && c->status_n && !c->untold)
+			sim_break(s, "promise 6: the status of %s still names devices", c->ref.uid);
+	}
+	if (p->phase != POD_IDLE && p->phase != POD_RUNNING && p->phase != POD_STOPPED && !hurt)
+		sim_break(s, "promise 2: pod %d never came up (phase %d)", pod, p->phase);
 }
 
 /* All is calm and everything had its time: pods that can run do, those that are gone left nothing. */
@@ -191,22 +298,11 @@ void check_rest(struct sim *s)
 		return;
 	size_t busy = 0;
 	for (int pod = 0; pod < PODS; pod++) {
-		const struct wpod *p = &s->pods[pod];
-		bool hurt = false;
-		busy += p->phase != POD_IDLE;
-		for (int k = 0; k < CLAIMS_PER_POD; k++) {
-			const struct wclaim *c = &p->claims[k];
-			for (size_t i = 0; c->used && i < c->n; i++)
-				hurt |= !s->devices[c->devices[i]].exists || device_is_uplink(s, c->devices[i]) ||
-				        s->devices[c->devices[i]].generation != c->generations[i];
-			if (c->used && c->exists && (p->phase == POD_RUNNING || p->phase == POD_STOPPED))
-				check_status(s, c, p->sandbox);
-			if (c->used && c->exists && p->phase == POD_IDLE && c->status_n && !c->untold)
-				sim_break(s, "promise 6: the status of %s still names devices", c->ref.uid);
-		}
-		if (p->phase != POD_IDLE && p->phase != POD_RUNNING && p->phase != POD_STOPPED && !hurt)
-			sim_break(s, "promise 2: pod %d never came up (phase %d)", pod, p->phase);
+		busy += s->pods[pod].phase != POD_IDLE;
+		check_rest_pod(s, pod);
 	}
+	struct view v = {.s = s, .rest = true};
+	core_devices(s->core, check_device, &v);
 	for (int i = 0; i < DEVICES; i++) {
 		const struct wdevice *d = &s->devices[i];
 		bool wanted = false;

@@ -38,8 +38,12 @@ void sim_init(struct sim *s, const uint32_t *choices, size_t n, bool verbose)
 	s->devices[5].lower = s->devices[4].ifindex;  /* a VLAN over nic4 */
 	s->devices[3].master = s->devices[2].ifindex; /* a member of a bond */
 	s->devices[0].default_route = true;
-	s->synchronous = n && choices[0] % 16 == 1;
-	s->ungated = n && choices[0] % 16 == 2;
+	uint32_t first = n ? choices[0] : 0;
+	s->synchronous = first % 16 == 1;
+	s->ungated = first % 16 == 2;
+	s->crio = first / 16 % 4 == 1;
+	s->slow_disk = first / 64 % 4 == 1;
+	s->crashy = first / 256 % 4 == 1;
 	for (int i = 0; i < PODS; i++)
 		s->pods[i].sandbox = s->pods[i].old_sandbox = -1;
 }
@@ -134,7 +138,7 @@ static void explain(uint64_t seed)
 }
 
 struct totals {
-	unsigned long long schedules, failed, first_failed, events, attaches, crashes, transitions[16];
+	unsigned long long schedules, failed, first_failed, events, attaches, crashes, reboots, transitions[16];
 };
 
 static void share(uint64_t seed, uint64_t schedules, unsigned job, unsigned jobs, struct totals *t)
@@ -153,6 +157,7 @@ static void share(uint64_t seed, uint64_t schedules, unsigned job, unsigned jobs
 		t->events += s->events;
 		t->attaches += s->attaches;
 		t->crashes += s->crashes;
+		t->reboots += s->reboots;
 		for (size_t k = 0; k < 16; k++)
 			t->transitions[k] += s->transitions[k];
 		free(s);
@@ -169,6 +174,7 @@ static void collect(struct totals *sum, const struct totals *t)
 	sum->events += t->events;
 	sum->attaches += t->attaches;
 	sum->crashes += t->crashes;
+	sum->reboots += t->reboots;
 	for (size_t k = 0; k < 16; k++)
 		sum->transitions[k] += t->transitions[k];
 }
@@ -201,7 +207,8 @@ static int run_all(uint64_t seed, uint64_t schedules, unsigned jobs)
 	}
 	while (wait(NULL) > 0) {
 	}
-	printf("%llu schedules, %llu events, %llu attaches, %llu crashes\n", sum.schedules, sum.events, sum.attaches, sum.crashes);
+	printf("%llu schedules, %llu events, %llu attaches, %llu crashes, %llu reboots\n", sum.schedules, sum.events, sum.attaches,
+	       sum.crashes, sum.reboots);
 	bool covered = true;
 	for (size_t i = 0; i < device_transitions_n; i++) {
 		printf("  %-10s %-15s -> %-10s %llu\n", device_state_name(device_transitions[i].from),

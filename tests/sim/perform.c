@@ -50,15 +50,13 @@ bool perform_ready(const struct sim *s, size_t i)
 	return true;
 }
 
-/* 0 works; 1 fails and changes nothing; 2 and 3 fail half way where the kernel can do that. */
+/* 0 works; 1 fails and changes nothing; 2 and more fail half way where the kernel can do that. */
 uint32_t perform_ways(const struct pending *p)
 {
 	switch (p->effect.type) {
 	case EFFECT_ATTACH:
 	case EFFECT_DETACH:
-		return 4;
-	case EFFECT_EVENT:
-		return 2;
+		return 5;
 	default:
 		return 2;
 	}
@@ -98,19 +96,25 @@ static void perform_attach(struct sim *s, struct pending *p, uint32_t how)
 		d->default_route = false;
 		s->uplinks_told = false;
 	}
-	if (how >= 2) { /* the undo failed too: half configured, in the pod or on the host */
+	if (how >= 2) {
 		d->place = how == 2 ? sandbox : ON_HOST;
-		d->mtu = 7;
-		if (how == 3) { /* an undo that reports success must have succeeded */
+		if (how == 2) { /* the undo failed too: half configured in the pod */
+			d->mtu = 7;
+		} else if (how == 3) { /* an undo that reports success must have succeeded */
 			d->mtu = p->effect.move.plan->host.mtu;
 			d->named = true;
+		} else { /* home, and not as it was */
+			d->mtu = 6;
+			p->differences = "mtu is 6";
 		}
+		if (d->place == ON_HOST)
+			s->sandboxes[sandbox].left |= 1u << device_index(p->effect.move.plan->facts.name);
 		found(s, p, d, sandbox);
 		p->result = -EIO;
 		return;
 	}
 	s->attaches++;
-	d->replugged = false;
+	d->lost = false;
 	d->place = sandbox;
 	d->mtu = p->effect.move.plan->pod.mtu;
 	found(s, p, d, sandbox);
@@ -128,12 +132,15 @@ static void perform_detach(struct sim *s, struct pending *p, uint32_t how)
 		return;
 	}
 	d->told = false;
+	device_left(s, device_index(p->effect.move.plan->facts.name));
 	d->place = ON_HOST;
-	d->mtu = how ? 8 : p->effect.move.plan->host.mtu;
-	d->named = how == 0 || how == 3;
 	p->place = PLACE_HOST;
-	if (how)
+	if (how == 4) /* something that the model does not have could not be restored */
+		p->differences = "txqlen";
+	else if (how)
 		p->result = -EIO;
+	d->mtu = p->result ? 8 : p->effect.move.plan->host.mtu;
+	d->named = how != 2;
 }
 
 static void perform_snapshot(struct sim *s, struct pending *p, uint32_t how)
@@ -387,9 +394,12 @@ void deliver(struct sim *s, size_t i)
 		e.done.place = p.place;
 		e.done.pod = p.place == PLACE_POD ? &p.pod : NULL;
 		e.done.netns_inode = p.inode;
+		e.done.differences = p.differences;
 		if (p.effect.type == EFFECT_SNAPSHOT && p.result == 0)
 			e.done.host = &p.host;
+		check_tell(s, &p);
 		sim_feed(s, &e);
+		check_told(s, &p);
 	}
 	s->failing = false;
 	struct effects one = {.v = malloc(sizeof(struct effect)), .n = 1, .cap = 1};
@@ -422,6 +432,15 @@ void perform_crash(struct sim *s)
 				d->mtu = 9;
 		}
 	}
+	while (s->n_pending)
+		pending_drop(s, s->n_pending - 1);
+}
+
+void perform_rest(struct sim *s)
+{
+	for (size_t i = 0; i < s->n_pending; i++)
+		if (!s->pending[i].performed && queue_of(s->pending[i].effect.type) != QUEUE_NONE)
+			perform(s, &s->pending[i], 0);
 	while (s->n_pending)
 		pending_drop(s, s->n_pending - 1);
 }

@@ -56,8 +56,6 @@ static void pod_new(struct sim *s, int pod)
 		(void)snprintf(c->ref.uid, sizeof(c->ref.uid), "claim%d.%u.%d", pod, incarnation, k);
 		STR_COPY(c->ref.namespace_, "default");
 		STR_COPY(c->ref.name, c->ref.uid);
-		for (size_t i = 0; i < c->n; i++)
-			c->generations[i] = s->devices[c->devices[i]].generation;
 		c->bad_config = sim_choose(s, 12) == 11;
 		c->same_name = sim_choose(s, 8) == 7;
 		c->used = c->exists = true;
@@ -131,7 +129,10 @@ void pod_stop(struct sim *s, int pod)
 		return;
 	}
 	p->phase = POD_STOPPING;
-	s->sandboxes[p->sandbox].stopping = true;
+	if (s->crio) { /* takes the namespace down before the hook */
+		s->sandboxes[p->sandbox].netns = false;
+		netns_check(s, p->sandbox);
+	}
 	sim_say(s, "runtime: StopPodSandbox of pod %d%s", pod, s->connected ? "" : ", the hook is skipped");
 	if (s->connected)
 		call_hook(s, EVENT_STOP_SANDBOX, CALL_STOP, pod, p->sandbox);
@@ -146,6 +147,10 @@ void sandbox_down(struct sim *s, int pod)
 	netns_check(s, p->sandbox);
 	p->old_sandbox = p->sandbox;
 	p->phase = POD_STOPPED;
+	if (s->connected && sim_choose(s, 2)) {
+		sim_say(s, "runtime: RemovePodSandbox of pod %d", pod);
+		call_hook(s, EVENT_REMOVE_SANDBOX, CALL_STRAY, pod, p->sandbox);
+	}
 }
 
 /* The pause process dies: a new sandbox for the same pod, without a new Prepare. The stop of the old one comes before, or late. */
@@ -154,7 +159,10 @@ static void sandbox_again(struct sim *s, int pod)
 	struct wpod *p = &s->pods[pod];
 	int old = p->sandbox;
 	bool late = sim_choose(s, 2);
-	s->sandboxes[old].stopping = true;
+	if (s->crio) {
+		s->sandboxes[old].netns = false;
+		netns_check(s, old);
+	}
 	if (!late && s->connected)
 		call_hook(s, EVENT_STOP_SANDBOX, CALL_STRAY, pod, old);
 	s->sandboxes[old].exists = s->sandboxes[old].netns = false;

@@ -23,15 +23,15 @@ struct wdevice {
 	bool exists;
 	bool physical; /* comes home when its namespace dies; others are destroyed */
 	int32_t ifindex;
-	unsigned generation; /* counts how often it was plugged in */
 	int32_t lower, master;
 	bool default_route;
-	int place;      /* sandbox number, ON_HOST or NOWHERE */
-	uint32_t mtu;   /* stands for all of its configuration */
-	bool named;     /* bears its host name (on the host) */
-	uint32_t home;  /* the mtu the host's administrator gave it */
-	bool replugged; /* it was unplugged while in a pod, and came back */
-	bool told;      /* the monitor told core what is true now */
+	int place;     /* sandbox number, ON_HOST or NOWHERE */
+	uint32_t mtu;  /* stands for all of its configuration */
+	bool named;    /* bears its host name (on the host) */
+	uint32_t home; /* the mtu the host's administrator gave it */
+	bool lost;     /* it was pulled out of a pod, or put on the host by somebody in there */
+	bool half;     /* an attach failed, so did its undo, and core was told */
+	bool told;     /* the monitor told core what is true now */
 	uint32_t told_mtu;
 };
 
@@ -55,7 +55,6 @@ struct wclaim {
 	struct claim_ref ref;
 	size_t n;
 	int devices[DEVICES_PER_CLAIM];
-	unsigned generations[DEVICES_PER_CLAIM]; /* of the devices, when the scheduler chose them */
 	bool bad_config;
 	bool same_name;   /* its devices are all to be called "same" */
 	bool exists;      /* at the API server */
@@ -69,7 +68,8 @@ struct wclaim {
 	int status_n;
 	bool untold; /* dranetd died when the disk had not taken what was still to be told */
 	bool status_ready[DEVICES_PER_CLAIM];
-	uint32_t before[DEVICES_PER_CLAIM]; /* host configuration when Prepare was answered */
+	/* Kubernetes events */
+	unsigned gone_events, undo_events, restore_events;
 };
 
 struct wpod {
@@ -89,7 +89,7 @@ struct wsandbox {
 	bool alive;      /* the namespace itself: a path, a process or our pin holds it */
 	bool unopenable; /* the last attempt to pin it failed for want of descriptors */
 	bool pinned;     /* by the dranetd that lives */
-	bool stopping;
+	unsigned left;   /* bits: devices that left it, and dranetd, which listens in what it pins, has not heard of it yet */
 	int pod;
 };
 enum { SANDBOXES = 256 };
@@ -101,6 +101,7 @@ struct wcall {
 	int pod;
 	uint64_t deadline;
 	bool open;
+	bool given_up; /* the caller waits no longer */
 };
 
 struct pending {
@@ -115,6 +116,7 @@ struct pending {
 	uint64_t inode;
 	struct claim_object object;
 	bool has_object;
+	const char *differences;
 	/* STATUS: what it says */
 	int status_n;
 	bool status_ready[DEVICES_PER_CLAIM];
@@ -128,10 +130,12 @@ struct sim {
 	uint64_t draw;
 	bool verbose;
 	unsigned steps;
-	bool synchronous, ungated; /* how dranetd was started, and what the runtime can do */
+	/* How dranetd was started, what the runtime can do, and in what order it does it. */
+	bool synchronous, ungated, crio;
+	bool slow_disk, crashy; /* what this schedule is rich in */
 	/* dranetd */
 	struct core *core; /* NULL = not running */
-	unsigned epoch;
+	unsigned epoch, boot;
 	uint64_t now;
 	bool recovered, inventory_told, connected;
 	struct pending pending[PENDING];
@@ -158,7 +162,7 @@ struct sim {
 	/* the verdict */
 	char broken[256]; /* "" = all promises hold */
 	/* coverage */
-	unsigned long long transitions[16], events, attaches, crashes, runs;
+	unsigned long long transitions[16], events, attaches, crashes, reboots, runs;
 };
 
 void sim_init(struct sim *s, const uint32_t *choices, size_t n, bool verbose);
@@ -179,6 +183,8 @@ struct wclaim *claim_by_uid(struct sim *s, const char *uid, int *pod);
 void netns_check(struct sim *s, int sandbox); /* dies when nothing holds it */
 void tell_device(struct sim *s, int i);
 void tell_uplinks(struct sim *s);
+void device_left(struct sim *s, int i);     /* the namespace it is in: before it goes */
+void tell_left(struct sim *s, int sandbox); /* of one device that did */
 void sandbox_fill(const struct sim *s, int sandbox, struct sandbox *ret);
 bool device_is_uplink(const struct sim *s, int i);
 const char *effect_subject(const struct effect *f); /* what an operation is about */
@@ -190,6 +196,7 @@ void deliver(struct sim *s, size_t i);
 void pending_drop(struct sim *s, size_t i);
 bool perform_ready(const struct sim *s, size_t i); /* its queue has come to it */
 void perform_crash(struct sim *s);                 /* dranetd dies in the middle of what is at the head of the queues */
+void perform_rest(struct sim *s);                  /* the workers end what they were given, and nobody hears of it */
 int record_copy(const struct claim_record *from, struct claim_record *ret);
 
 /* calls.c */
@@ -200,6 +207,7 @@ void call_answered(struct sim *s, uint64_t call, const struct effect *reply);
 void hook_result(struct sim *s, struct wpod *p, int pod, enum call_kind kind, const char *error);
 void hooks_abandoned(struct sim *s); /* the runtime goes on without a plugin that is gone (fail-open) */
 void calls_broken(struct sim *s);    /* dranetd is gone */
+bool calls_late(struct sim *s);      /* callers of what is past its deadline give up; whether a hook is among them */
 
 /* pods.c */
 void pod_acts(struct sim *s, int pod);
@@ -211,7 +219,6 @@ bool device_taken(const struct sim *s, int device);                          /* 
 /* actions.c */
 void act(struct sim *s);
 void world_start(struct sim *s);
-void world_crash(struct sim *s);
 void world_heal(struct sim *s);
 
 /* check.c */
@@ -222,6 +229,10 @@ void check_let_in(struct sim *s, int pod);                           /* CreateCo
 void check_stop_answered(struct sim *s, int sandbox, uint64_t left); /* ms before its deadline */
 void check_begin(struct sim *s, const struct effect *f);             /* core begins an operation */
 void check_perform(struct sim *s, const struct effect *f);           /* and this is the moment in which it is done */
-void check_record(struct sim *s, const struct claim_record *r);      /* on its way to the disk */
+void check_tell(struct sim *s, const struct pending *p);             /* core is given a result */
+void check_told(struct sim *s, const struct pending *p);             /* and was, and people must have heard of it */
+void check_event(struct sim *s, const struct effect *f);
+void check_status_entry(struct sim *s, const struct effect *f, const struct device_status *d);
+void check_record(struct sim *s, const struct claim_record *r); /* on its way to the disk */
 const struct claim_record *record_of(const struct sim *s, const char *uid);
 void check_unprepared(struct sim *s, const char *uid);

@@ -90,7 +90,8 @@ void sandbox_fill(const struct sim *s, int sandbox, struct sandbox *ret)
 	STR_COPY(ret->pod.uid, p->uid);
 	STR_COPY(ret->pod.name, p->uid);
 	STR_COPY(ret->pod.namespace_, "default");
-	if (s->sandboxes[sandbox].netns)
+	/* Where it was taken down before the stop hook, some runtimes still name the path. */
+	if (s->sandboxes[sandbox].netns || (s->crio && sandbox % 2))
 		(void)snprintf(ret->netns, sizeof(ret->netns), "/run/netns/%s", ret->id);
 }
 
@@ -169,6 +170,30 @@ void tell_device(struct sim *s, int i)
 	}
 }
 
+void device_left(struct sim *s, int i)
+{
+	int n = s->devices[i].place;
+	if (n >= 0 && s->sandboxes[n].pinned)
+		s->sandboxes[n].left |= 1u << i;
+}
+
+/* What the message says is what the pod made of it: the name, the number, both or neither may be other than dranetd thinks. */
+void tell_left(struct sim *s, int sandbox)
+{
+	int i = 0;
+	while (!(s->sandboxes[sandbox].left & 1u << i))
+		i++;
+	s->sandboxes[sandbox].left &= ~(1u << i);
+	struct event e = {.type = EVENT_POD_DEVICE_GONE};
+	sandbox_name(sandbox, e.pod_device_gone.sandbox);
+	if (sim_choose(s, 3) < 2)
+		e.pod_device_gone.ifindex = s->devices[i].ifindex + (int32_t)sim_choose(s, 2) * 1000;
+	if (sim_choose(s, 3) < 2)
+		(void)snprintf(e.pod_device_gone.ifname, IFNAME_SIZE, sim_choose(s, 2) ? "eth%d" : "net%d", i);
+	sim_say(s, "kernel: nic%d left sb%d", i, sandbox);
+	sim_feed(s, &e);
+}
+
 void tell_uplinks(struct sim *s)
 {
 	int32_t indexes[DEVICES];
@@ -184,9 +209,10 @@ void tell_uplinks(struct sim *s)
 /* ---- feeding core
  * ------------------------------------------------------------------------------------------------------------------------ */
 
-static void take_status(struct pending *p)
+static void take_status(struct sim *s, struct pending *p)
 {
 	for (size_t i = 0; i < p->effect.status.n && i < DEVICES_PER_CLAIM; i++) {
+		check_status_entry(s, &p->effect, &p->effect.status.devices[i]);
 		p->status_ready[i] = p->effect.status.devices[i].ready;
 		STR_COPY(p->status_device[i], p->effect.status.devices[i].device);
 	}
@@ -205,7 +231,7 @@ static void effect_take(struct sim *s, struct effect *f)
 	if (f->type == EFFECT_STORE)
 		(void)record_copy(f->store, &p->record);
 	if (f->type == EFFECT_STATUS)
-		take_status(p);
+		take_status(s, p);
 	f->type = EFFECT_TYPE_MAX; /* handed over */
 }
 
@@ -261,6 +287,7 @@ static void effect_inline(struct sim *s, struct effect *f)
 		if (!s->sandboxes[n].pinned)
 			sim_break(s, "sb%d was unpinned and not pinned", n);
 		s->sandboxes[n].pinned = false;
+		s->sandboxes[n].left = 0;
 		netns_check(s, n);
 		break;
 	}
@@ -276,7 +303,9 @@ static void effect_inline(struct sim *s, struct effect *f)
 				s->transitions[i]++;
 		break;
 	default:
-		if (f->type != EFFECT_EVENT)
+		if (f->type == EFFECT_EVENT)
+			check_event(s, f);
+		else
 			sim_say(s, "  -> %s %s", effect_name(f->type), effect_subject(f));
 		effect_take(s, f);
 		break;
@@ -303,7 +332,8 @@ void sim_feed(struct sim *s, struct event *e)
 	struct effects fx = {0};
 	if (!s->core)
 		return;
-	e->now = s->now;
+	/* A clock that is read on another processor may be behind. */
+	e->now = sim_choose(s, 64) == 63 ? s->now - 900 : s->now;
 	s->events++;
 	if (core_step(s->core, e, &fx) != 0)
 		sim_break(s, "core refused event %d", e->type);
