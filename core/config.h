@@ -129,6 +129,7 @@ struct host_state {
 
 	uint64_t taken_at; /* CLOCK_BOOTTIME in ms, by which lifetimes go on; 0 = a record of an earlier version, the rest is not known */
 	int32_t master;    /* 0 = none */
+	int32_t peer_ifindex; /* number of the other end of a veth, or of what the link stands on, in its own namespace; 0 = none */
 	uint32_t group;
 	uint32_t flags; /* those IFF_* that a person sets */
 	uint32_t xdp;   /* number of the XDP program; 0 = none */

@@ -132,6 +132,11 @@ static bool is_link_local6(const struct ip_address *a)
 	return a->family == IP_V6 && a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
 }
 
+static uint32_t table_of(const struct route *r)
+{
+	return r->table ? r->table : CONFIG_TABLE_MAIN;
+}
+
 /* Whether the kernel would take the gateway as a neighbour on this link, given the pod's addresses and the routes so far. */
 static bool gateway_reachable(const struct network_config *pod, const struct route *r)
 {
@@ -144,9 +149,13 @@ static bool gateway_reachable(const struct network_config *pod, const struct rou
 		if (prefix_covers(&link, &r->gateway))
 			return true;
 	}
-	for (size_t i = 0; i < pod->n_routes; i++)
-		if (pod->routes[i].gateway.family == IP_NONE && prefix_covers(&pod->routes[i].destination, &r->gateway))
+	/* The kernel looks in the route's own table, and in those that rules lead to: at least main. */
+	for (size_t i = 0; i < pod->n_routes; i++) {
+		const struct route *on_link = &pod->routes[i];
+		if (on_link->gateway.family == IP_NONE && prefix_covers(&on_link->destination, &r->gateway) &&
+		    (table_of(on_link) == CONFIG_TABLE_MAIN || table_of(on_link) == table_of(r)))
 			return true;
+	}
 	return false;
 }
 

@@ -182,6 +182,7 @@ static const struct member host_members[] = {
     M_LIST(host_state, neighbours, n_neighbours, neighbour_shape),
     M_LATER(host_state, U64, taken_at),
     M_LATER(host_state, I32, master),
+    M_LATER(host_state, I32, peer_ifindex),
     M_LATER(host_state, U32, group),
     M_LATER(host_state, U32, flags),
     M_LATER(host_state, U32, xdp),
@@ -250,9 +251,9 @@ MEMBERS_FIT(claim_record, 1824);
 MEMBERS_FIT(attachment_record, 1008);
 MEMBERS_FIT(sandbox, 1028);
 MEMBERS_FIT(pod_state, 336);
-MEMBERS_FIT(attach_plan, 1520);
+MEMBERS_FIT(attach_plan, 1528);
 MEMBERS_FIT(device_facts, 888);
-MEMBERS_FIT(host_state, 400);
+MEMBERS_FIT(host_state, 408);
 MEMBERS_FIT(network_config, 224);
 MEMBERS_FIT(address, 92);
 MEMBERS_FIT(route, 64);

@@ -75,6 +75,9 @@ int address_parse(const struct nlmsghdr *h, struct address_message *ret)
 		m.address.valid_lifetime = ci.ifa_valid;
 		m.address.preferred_lifetime = ci.ifa_prefered;
 	}
+	/* Of an IPv4 address that stays for ever the kernel tells no lifetimes; only this shows that it is not preferred. */
+	if ((m.address.flags & IFA_F_DEPRECATED) && m.address.preferred_lifetime == UINT32_MAX)
+		m.address.preferred_lifetime = 0;
 	*ret = m;
 	return 0;
 }

@@ -183,6 +183,16 @@ static void for_each_different(const struct host_state *was, const struct host_s
 	}
 }
 
+bool devconf_addr_gen_mode(const struct host_state *s, int32_t *ret)
+{
+	for (size_t i = 0; i < ELEMENTS(names6); i++)
+		if (str_equal(names6[i], "addr_gen_mode") && (i + 1) * sizeof(int32_t) <= s->ipv6.n) {
+			*ret = value_at(&s->ipv6, i);
+			return true;
+		}
+	return false;
+}
+
 /* ---- the others ------------------------------------------------------------------------------------------------------------------ */
 
 int devconf_read_more(const char *ifname, struct bytes *ret)
@@ -239,10 +249,14 @@ static bool is_ours(const char *name)
 
 /* ---- both ------------------------------------------------------------------------------------------------------------------------ */
 
+/* A new addr_gen_mode through its file makes an address at once, also for a link that is down; through netlink it only counts from then
+ * on: link_state_restore_addr_gen_mode(). */
 static void write_value(const struct family *f, const char *name, int32_t is, int32_t was, void *user)
 {
 	char text[16];
 	(void)is;
+	if (str_equal(name, "addr_gen_mode"))
+		return;
 	value_text(name, was, text);
 	write_text(f->name, user, name, text);
 }

@@ -8,6 +8,9 @@
 /* The few that the kernel's messages leave out, read from the files: "name=value", each with its NUL. -ENOMEM. */
 int devconf_read_more(const char *ifname, struct bytes *ret);
 
+/* IN6_ADDR_GEN_MODE_*; false = not known. */
+bool devconf_addr_gen_mode(const struct host_state *s, int32_t *ret);
+
 /* Write what differs between `was` and `is` (both as link_state_get() reads them). */
 void devconf_restore(const char *ifname, const struct host_state *was, const struct host_state *is);
 /* `differs` is called for each that still does: "ipv6.accept_ra", "0", "2". */

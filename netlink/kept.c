@@ -33,7 +33,9 @@ static const struct type {
 	size_t header;
 	uint64_t dropped; /* attributes */
 } types[] = {
-    {RTM_NEWNEXTHOP, sizeof(struct nhmsg), BIT(NHA_RES_GROUP) | BIT(NHA_MASTER)},
+    {RTM_NEWNEXTHOP, sizeof(struct nhmsg),
+     ~(BIT(NHA_ID) | BIT(NHA_GROUP) | BIT(NHA_GROUP_TYPE) | BIT(NHA_BLACKHOLE) | BIT(NHA_OIF) | BIT(NHA_GATEWAY) | BIT(NHA_ENCAP_TYPE) |
+       BIT(NHA_ENCAP) | BIT(NHA_FDB))},
     {RTM_NEWROUTE, sizeof(struct rtmsg), BIT(RTA_CACHEINFO) | BIT(RTA_IIF) | BIT(RTA_UID)},
     {RTM_NEWRULE, sizeof(struct fib_rule_hdr), BIT(FRA_PAD)},
     {RTM_NEWNEIGH, sizeof(struct ndmsg), BIT(NDA_CACHEINFO) | BIT(NDA_PROBES) | BIT(NDA_MASTER) | BIT(NDA_IFINDEX)},
@@ -166,12 +168,13 @@ static bool route_uses(struct nlattr **tb, int32_t ifindex)
 
 static bool want_route(const struct rtmsg *info, struct nlattr **tb, const struct kept_owner *o, const struct bytes *objects)
 {
-	if (info->rtm_protocol == RTPROT_KERNEL || info->rtm_protocol == RTPROT_RA || info->rtm_protocol == RTPROT_REDIRECT ||
-	    (info->rtm_flags & RTM_F_CLONED) || info->rtm_table == RT_TABLE_LOCAL ||
-	    (info->rtm_family != AF_INET && info->rtm_family != AF_INET6))
+	if (info->rtm_protocol == RTPROT_RA || info->rtm_protocol == RTPROT_REDIRECT || (info->rtm_flags & RTM_F_CLONED) ||
+	    info->rtm_table == RT_TABLE_LOCAL || (info->rtm_family != AF_INET && info->rtm_family != AF_INET6))
 		return false;
 	if (route_uses(tb, o->ifindex))
 		return true;
+	if (info->rtm_protocol == RTPROT_KERNEL)
+		return false;
 	if (tb[RTA_NH_ID] && nla_len(tb[RTA_NH_ID]) == (int)sizeof(uint32_t) && has_nexthop(objects, nla_get_u32(tb[RTA_NH_ID])))
 		return true;
 	if (info->rtm_family != AF_INET || !tb[RTA_PREFSRC] || nla_len(tb[RTA_PREFSRC]) != 4)

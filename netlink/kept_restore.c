@@ -124,11 +124,11 @@ static int dump(struct nlsock *s, struct nl_msg *m, struct kept_reader *q, struc
 	return r == 0 || r == -ENOENT || r == -EOPNOTSUPP || r == -EAFNOSUPPORT ? 0 : error_set(e, r, "%s", ours.text);
 }
 
-/* The root's alone can be asked for; a dump would be of every link. */
+/* The root's alone can be asked for; a dump would be of every link. Without ECHO the kernel answers only the listeners of a group. */
 static void read_qdisc(struct nlsock *s, struct kept_reader *q)
 {
 	struct tcmsg info = {.tcm_ifindex = q->owner->ifindex, .tcm_parent = TC_H_ROOT};
-	_cleanup_nlmsg_ struct nl_msg *m = nlsock_request(RTM_GETQDISC, 0, &info, sizeof(info));
+	_cleanup_nlmsg_ struct nl_msg *m = nlsock_request(RTM_GETQDISC, NLM_F_ECHO, &info, sizeof(info));
 	(void)nlsock_ask(s, m, kept_see, q, NULL);
 }
 
@@ -188,10 +188,53 @@ static struct nlattr *expiry_of(const struct nlmsghdr *h)
 	return a && nla_len(a) == (int)sizeof(uint32_t) ? a : NULL;
 }
 
-static bool expired(const struct nlmsghdr *h, uint64_t elapsed)
+/* As address_age() has it. */
+static bool address_expired(const struct address *a, uint64_t elapsed)
 {
-	const struct nlattr *a = expiry_of(h);
-	return a && nla_get_u32(a) <= elapsed / 1000;
+	return a->valid_lifetime != UINT32_MAX && a->valid_lifetime <= elapsed / 1000;
+}
+
+static bool address_is(const struct ip_address *a, int family, const struct nlattr *attribute)
+{
+	int len = family == AF_INET ? 4 : 16;
+	return a->family == (family == AF_INET ? IP_V4 : IP_V6) && attribute && nla_len(attribute) == len &&
+	       memcmp(a->bytes, nla_data(attribute), (size_t)len) == 0;
+}
+
+/* Whether the route is the one that the kernel makes for an address. */
+static bool is_made_for(const struct nlmsghdr *route, const struct address *a)
+{
+	const struct rtmsg *info = nlmsg_data(route);
+	struct ip_prefix network = a->prefix;
+	if (a->peer.family != IP_NONE)
+		network.address = a->peer;
+	ip_prefix_mask(&network);
+	return info->rtm_protocol == RTPROT_KERNEL && info->rtm_dst_len == network.length &&
+	       address_is(&network.address, info->rtm_family, find(route, RTA_DST));
+}
+
+static bool route_expired(const struct nlmsghdr *h, const struct kept_owner *o, uint64_t elapsed)
+{
+	const struct rtmsg *info = nlmsg_data(h);
+	const struct nlattr *a = expiry_of(h), *source = find(h, RTA_PREFSRC);
+	bool made = false, lives = false;
+	if (a && nla_get_u32(a) <= elapsed / 1000)
+		return true;
+	for (size_t i = 0; i < o->n_addresses; i++) {
+		bool expired = address_expired(&o->addresses[i], elapsed);
+		if (expired && address_is(&o->addresses[i].prefix.address, info->rtm_family, source))
+			return true;
+		if (is_made_for(h, &o->addresses[i])) {
+			made = true;
+			lives |= !expired;
+		}
+	}
+	return made && !lives;
+}
+
+static bool expired(const struct nlmsghdr *h, const struct kept_owner *o, uint64_t elapsed)
+{
+	return h->nlmsg_type == RTM_NEWROUTE && route_expired(h, o, elapsed);
 }
 
 /* A message of its own again, about the link as it is called now. */
@@ -248,42 +291,6 @@ static int give_back(struct nlsock *s, const struct nlmsghdr *kept, int32_t was_
 	return r;
 }
 
-/* A route's gateway may be reachable only by another that comes later: as long as a round gets something done, the rest is tried again. */
-void kept_restore(struct nlsock *s, const struct bytes *was, int32_t was_ifindex, const struct kept_owner *o, uint64_t elapsed,
-                  struct error *e)
-{
-	size_t n = 0, progress = 1;
-	for (struct nlmsghdr *h = NULL; (h = kept_next(was, h));)
-		n++;
-	_cleanup_free_ bool *done = n ? calloc(n, sizeof(*done)) : NULL;
-	if (n && !done)
-		error_set(e, -ENOMEM, "out of memory");
-	struct error why = {0};
-	while (done && progress > 0) {
-		size_t i = 0;
-		progress = 0;
-		why = (struct error){0};
-		for (struct nlmsghdr *h = NULL; (h = kept_next(was, h)); i++) {
-			struct error ours = {0};
-			if (done[i])
-				continue;
-			bool skip = !kept_kind(h, was_ifindex) || expired(h, elapsed);
-			int r = skip ? 0 : give_back(s, h, was_ifindex, o->ifindex, elapsed, &ours);
-			done[i] = r == 0 || r == -EEXIST;
-			progress += r == 0 && !skip;
-			if (!done[i] && why.code == 0) {
-				char what[128];
-				kept_format(h, what, sizeof(what));
-				error_set(&why, r, "%s: %s", what, ours.text);
-			}
-		}
-	}
-	if (why.code < 0)
-		error_set(e, why.code, "%s", why.text);
-}
-
-/* ---- comparing ------------------------------------------------------------------------------------------------------------------- */
-
 /* Attribute by attribute, because the time that is left is another. */
 static bool same(const struct nlmsghdr *a, const struct nlmsghdr *b)
 {
@@ -318,6 +325,85 @@ static bool is_there(const struct bytes *is, const struct nlmsghdr *wanted, stru
 	return false;
 }
 
+static bool is_made(const struct nlmsghdr *h, const struct kept_owner *o)
+{
+	bool made = false;
+	for (size_t i = 0; i < o->n_addresses && h->nlmsg_type == RTM_NEWROUTE && !made; i++)
+		made = is_made_for(h, &o->addresses[i]);
+	return made;
+}
+
+static void remove_route(struct nlsock *s, const struct nlmsghdr *h, int32_t ifindex)
+{
+	_cleanup_nlmsg_ struct nl_msg *m = message(h, ifindex, ifindex, 0);
+	if (m)
+		nlmsg_hdr(m)->nlmsg_type = RTM_DELROUTE;
+	(void)nlsock_ask(s, m, NULL, NULL, NULL);
+}
+
+void kept_restore_made(struct nlsock *s, const struct bytes *was, int32_t was_ifindex, const struct kept_owner *o, uint64_t elapsed)
+{
+	struct kept_reader q = {.owner = o};
+	struct bytes then = {0}; /* about the link as it is called now */
+	struct nlmsghdr *at = NULL;
+	if (o->n_addresses == 0 || kept_read_kinds(s, &q, KEPT_ROUTE4 | KEPT_ROUTE6, NULL) < 0) {
+		free(q.objects.data);
+		return;
+	}
+	for (struct nlmsghdr *h = NULL; (h = kept_next(was, h));) {
+		if (!kept_kind(h, was_ifindex) || !is_made(h, o) || expired(h, o, elapsed))
+			continue;
+		_cleanup_nlmsg_ struct nl_msg *m = message(h, was_ifindex, o->ifindex, 0);
+		if (m)
+			(void)bytes_add(&then, nlmsg_hdr(m), nlmsg_hdr(m)->nlmsg_len);
+	}
+	for (struct nlmsghdr *h = NULL; (h = kept_next(&q.objects, h));)
+		if (is_made(h, o) && !is_there(&then, h, &at))
+			remove_route(s, h, o->ifindex);
+	at = NULL;
+	for (struct nlmsghdr *h = NULL; (h = kept_next(&then, h));)
+		if (!is_there(&q.objects, h, &at))
+			(void)give_back(s, h, o->ifindex, o->ifindex, elapsed, NULL);
+	free(then.data);
+	free(q.objects.data);
+}
+
+/* A route's gateway may be reachable only by another that comes later: as long as a round gets something done, the rest is tried again. */
+void kept_restore(struct nlsock *s, const struct bytes *was, int32_t was_ifindex, const struct kept_owner *o, uint64_t elapsed,
+                  struct error *e)
+{
+	size_t n = 0, progress = 1;
+	for (struct nlmsghdr *h = NULL; (h = kept_next(was, h));)
+		n++;
+	_cleanup_free_ bool *done = n ? calloc(n, sizeof(*done)) : NULL;
+	if (n && !done)
+		error_set(e, -ENOMEM, "out of memory");
+	struct error why = {0};
+	while (done && progress > 0) {
+		size_t i = 0;
+		progress = 0;
+		why = (struct error){0};
+		for (struct nlmsghdr *h = NULL; (h = kept_next(was, h)); i++) {
+			struct error ours = {0};
+			if (done[i])
+				continue;
+			bool skip = !kept_kind(h, was_ifindex) || expired(h, o, elapsed);
+			int r = skip ? 0 : give_back(s, h, was_ifindex, o->ifindex, elapsed, &ours);
+			done[i] = r == 0 || r == -EEXIST;
+			progress += r == 0 && !skip;
+			if (!done[i] && why.code == 0) {
+				char what[128];
+				kept_format(h, what, sizeof(what));
+				error_set(&why, r, "%s: %s", what, ours.text);
+			}
+		}
+	}
+	if (why.code < 0)
+		error_set(e, why.code, "%s", why.text);
+}
+
+/* ---- comparing ------------------------------------------------------------------------------------------------------------------- */
+
 int kept_compare(struct nlsock *s, const struct bytes *was, int32_t was_ifindex, const struct kept_owner *o, uint64_t elapsed,
                  void (*missing)(const char *what, void *user), void *user, struct error *e)
 {
@@ -326,7 +412,7 @@ int kept_compare(struct nlsock *s, const struct bytes *was, int32_t was_ifindex,
 	int r = kept_read_kinds(s, &q, kept_kinds(was, was_ifindex), e);
 	for (struct nlmsghdr *h = NULL; r == 0 && (h = kept_next(was, h));) {
 		char what[128];
-		if (!kept_kind(h, was_ifindex) || expired(h, elapsed))
+		if (!kept_kind(h, was_ifindex) || expired(h, o, elapsed))
 			continue;
 		_cleanup_nlmsg_ struct nl_msg *m = message(h, was_ifindex, o->ifindex, elapsed);
 		if (!m) {

@@ -81,6 +81,8 @@ int link_parse(const struct nlmsghdr *h, struct link *ret)
 	                 .flags = info.ifi_flags,
 	                 .hardware = info.ifi_type,
 	                 .master = (int32_t)take_u32(tb, IFLA_MASTER),
+	                 .peer = (int32_t)take_u32(tb, IFLA_LINK),
+	                 .peer_away = tb[IFLA_LINK_NETNSID],
 	                 .mtu = take_u32(tb, IFLA_MTU),
 	                 .min_mtu = take_u32(tb, IFLA_MIN_MTU),
 	                 .max_mtu = take_u32(tb, IFLA_MAX_MTU),

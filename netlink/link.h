@@ -14,6 +14,8 @@ struct link {
 	int32_t ifindex;
 	int32_t master;    /* 0 = none */
 	int32_t lower;     /* IFLA_LINK where it is a link of this namespace; 0 = none */
+	int32_t peer;      /* IFLA_LINK as it is, in whatever namespace: the other end, or what it stands on; it does not change */
+	bool peer_away;    /* that is in another namespace */
 	uint32_t flags;    /* IFF_* */
 	uint16_t hardware; /* ARPHRD_* */
 	uint8_t operstate; /* IF_OPER_* */

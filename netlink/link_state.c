@@ -9,6 +9,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/str.h"
+#include "netlink/devconf.h"
 
 /* Of the others the kernel or the driver keeps account. PROMISC and ALLMULTI of a message are what a person asked for, without the
  * references that bridges and taps hold. */
@@ -204,6 +205,23 @@ int link_state_restore_alias(struct nlsock *s, int32_t ifindex, const struct hos
 	/* Without a NUL the kernel takes all of it; with no bytes it takes the alias away. */
 	if (m && nla_put(m, IFLA_IFALIAS, (int)was->alias.n, was->alias.data) < 0)
 		return error_set(e, -EMSGSIZE, "request too large");
+	return nlsock_ask(s, m, NULL, NULL, e);
+}
+
+int link_state_restore_addr_gen_mode(struct nlsock *s, int32_t ifindex, const struct host_state *was, const struct host_state *is,
+                                     struct error *e)
+{
+	int32_t old, now;
+	if (!devconf_addr_gen_mode(was, &old) || !devconf_addr_gen_mode(is, &now) || old == now)
+		return 0;
+	_cleanup_nlmsg_ struct nl_msg *m = link_request(RTM_NEWLINK, ifindex, 0, 0);
+	struct nlattr *spec = m ? nla_nest_start(m, IFLA_AF_SPEC) : NULL, *inet6 = spec ? nla_nest_start(m, AF_INET6) : NULL;
+	if (m && (!inet6 || nla_put_u8(m, IFLA_INET6_ADDR_GEN_MODE, (uint8_t)old) < 0))
+		return error_set(e, -EMSGSIZE, "request too large");
+	if (inet6) {
+		nla_nest_end(m, inet6);
+		nla_nest_end(m, spec);
+	}
 	return nlsock_ask(s, m, NULL, NULL, e);
 }
 

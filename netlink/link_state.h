@@ -23,6 +23,7 @@ typedef int link_state_step(struct nlsock *s, int32_t ifindex, const struct host
 link_state_step link_state_restore_flags;
 link_state_step link_state_restore_group;
 link_state_step link_state_restore_alias;
+link_state_step link_state_restore_addr_gen_mode;
 link_state_step link_state_restore_xdp; /* one that came in the pod is removed; one that went cannot be given back (-ENOENT) */
 /* Altnames that were not there are taken away, before the name comes back: a pod may have given the link its own host name. */
 link_state_step link_state_remove_altnames;

@@ -64,8 +64,8 @@ void job_close(struct job *j)
 /* ---- where is it ----------------------------------------------------------------------------------------------------------------- */
 
 /* How sure it is that a link is the plan's device. A PCI address or a permanent MAC decides. Virtual links have neither; for them two of
- * ifindex, name and MAC must agree: the kernel keeps an ifindex over a move unless it is taken there, a pod may rename its interface or
- * give it another MAC, and a pod's own eth0 easily has the number that ours has on the host. */
+ * ifindex, name, MAC and the link they stand on must agree: the kernel keeps an ifindex over a move unless it is taken there, a pod may
+ * rename its interface and give it another MAC, and a pod's own eth0 easily has the number that ours has on the host. */
 enum { SURE_WEAK = 2, SURE_FULL = 3, SURE_HARDWARE = 8 };
 
 void temporary_name(const struct attach_plan *p, unsigned attempt, char name[IFNAME_SIZE])
@@ -86,6 +86,8 @@ static unsigned how_sure(const struct job *j, bool on_host, const struct link *l
 	if (!str_equal(l->kind, p->host.type))
 		return 0;
 	unsigned score = (l->ifindex == p->host.ifindex) + is_known_name(p, l->ifname);
+	/* What ours stands on stayed on the host. */
+	score += p->host.peer_ifindex > 0 && l->peer == p->host.peer_ifindex && l->peer_away == !on_host;
 	if (l->mac.length > 0)
 		score += mac_equal(&l->mac, &p->host.mac) || mac_equal(&l->mac, &p->pod.mac);
 

@@ -163,7 +163,7 @@ static void object_missing(const char *what, void *user)
 static void compare_objects(struct restore *t)
 {
 	const struct host_state *h = t->host;
-	const struct kept_owner owner = {t->now.ifindex, h->ifname, &h->mac, h->addresses, h->n_addresses};
+	const struct kept_owner owner = restore_owner(t);
 	struct error ours = {0};
 	if (kept_compare(t->j->m->host, &h->objects, h->ifindex, &owner, t->elapsed, object_missing, t, &ours) < 0)
 		differs(t, "its routes cannot be read back: %s", ours.text);

@@ -2,6 +2,7 @@
 /* What the mover's files share. A job is one call: a plan, and the two namespaces in which its device can be. */
 #pragma once
 
+#include "netlink/kept.h"
 #include "netlink/link.h"
 #include "netlink/mover.h"
 #include "netlink/nlsock.h"
@@ -56,6 +57,7 @@ void restore_note(struct restore *t, const struct error *ours);
 /* `now` and `is` as they are by now; false = the link cannot be read. */
 bool restore_look(struct restore *t);
 void restore_compare(struct restore *t);
+struct kept_owner restore_owner(const struct restore *t);
 bool address_same(const struct address *a, const struct address *b); /* but for what is left of a lifetime */
 /* `*a` as it would be by now; false = it has expired. */
 bool address_age(struct address *a, uint64_t elapsed);

@@ -66,7 +66,8 @@ static void restore_link(struct restore *t)
 		(void)link_get(s, t->now.ifindex, &t->now, NULL);
 		if (i == 0 && r == 0)
 			break;
-		if (i > 0)
+		/* A name that is taken is told with who has it. */
+		if (i > 0 && r != -EEXIST)
 			restore_note(t, &ours);
 	}
 }
@@ -91,8 +92,9 @@ static void restore_master(struct restore *t)
 static void restore_state(struct restore *t)
 {
 	static link_state_step *const steps[] = {link_state_restore_flags, link_state_restore_group, link_state_restore_alias,
-	                                         link_state_restore_xdp, link_state_add_altnames};
+	                                         link_state_restore_xdp,   link_state_add_altnames,  link_state_restore_addr_gen_mode};
 	struct mover *m = t->j->m;
+	devconf_restore(t->now.ifname, t->host, &t->is);
 	for (size_t i = 0; i < ELEMENTS(steps); i++) {
 		struct error ours = {0};
 		(void)steps[i](m->host, t->now.ifindex, t->host, &t->is, &ours);
@@ -102,7 +104,6 @@ static void restore_state(struct restore *t)
 	if (m->ethtool)
 		(void)features_restore(m->generic, m->ethtool, t->now.ifindex, &t->host->features, &t->is.features, &ours);
 	restore_note(t, &ours);
-	devconf_restore(t->now.ifname, t->host, &t->is);
 }
 
 static void restore_admin_state(struct restore *t)
@@ -151,21 +152,50 @@ static bool has_address(const struct address_list *l, const struct address *a)
 	return false;
 }
 
-/* One that is there but differs in what a change request does not reach: renaming a link with addresses rewrites their labels. */
+static bool is_ours(const struct restore *t, const struct address *is)
+{
+	for (size_t i = 0; i < t->host->n_addresses; i++)
+		if (ip_prefix_equal(&t->host->addresses[i].prefix, &is->prefix))
+			return true;
+	return false;
+}
+
+/* The next IPv4 address of the host state that still lives; `i` goes behind it. */
+static bool next_address4(const struct restore *t, size_t *i, struct address *ret)
+{
+	while (*i < t->host->n_addresses) {
+		*ret = t->host->addresses[(*i)++];
+		if (ret->prefix.address.family == IP_V4 && address_age(ret, t->elapsed))
+			return true;
+	}
+	return false;
+}
+
+/* Whether those of the IPv4 addresses that are there are the first ones, as they were and in their order. */
+static bool are_first(const struct restore *t, const struct address_list *there)
+{
+	size_t i = 0;
+	struct address was;
+	for (size_t k = 0; k < there->n; k++) {
+		const struct address *is = &there->v[k].address;
+		if (is->prefix.address.family == IP_V4 && is_ours(t, is) && (!next_address4(t, &i, &was) || !address_same(&was, is)))
+			return false;
+	}
+	return true;
+}
+
+/* Renaming a link with addresses rewrites their labels, which a change request does not reach, and the one added last is the last: when
+ * anything is not as it was, all of them go and come anew. */
 static bool remove_altered(struct restore *t, const struct address_list *there)
 {
-	bool any = false;
-	for (size_t i = 0; i < t->host->n_addresses; i++)
-		for (size_t k = 0; k < there->n; k++) {
-			const struct address *is = &there->v[k].address;
-			struct address was = t->host->addresses[i];
-			(void)address_age(&was, t->elapsed);
-			if (ip_prefix_equal(&was.prefix, &is->prefix) && was.prefix.address.family == IP_V4 && !address_same(&was, is)) {
-				(void)address_remove(t->j->m->host, t->now.ifindex, is, NULL);
-				any = true;
-			}
-		}
-	return any;
+	if (are_first(t, there))
+		return false;
+	for (size_t k = there->n; k > 0; k--) {
+		const struct address *is = &there->v[k - 1].address;
+		if (is->prefix.address.family == IP_V4 && is_ours(t, is))
+			(void)address_remove(t->j->m->host, t->now.ifindex, is, NULL);
+	}
+	return true;
 }
 
 /* An IPv6 address comes back without duplicate address detection: it was this host's a moment ago, and routes that prefer it as source are
@@ -226,10 +256,16 @@ static void restore_lists(struct restore *t)
 	}
 }
 
+struct kept_owner restore_owner(const struct restore *t)
+{
+	const struct host_state *h = t->host;
+	return (struct kept_owner){t->now.ifindex, h->ifname, &h->mac, h->addresses, h->n_addresses};
+}
+
 static void restore_objects(struct restore *t)
 {
 	const struct host_state *h = t->host;
-	const struct kept_owner owner = {t->now.ifindex, h->ifname, &h->mac, h->addresses, h->n_addresses};
+	const struct kept_owner owner = restore_owner(t);
 	struct error ours = {0};
 	kept_restore(t->j->m->host, &h->objects, h->ifindex, &owner, t->elapsed, &ours);
 	restore_note(t, &ours);
@@ -267,6 +303,10 @@ void job_restore(struct job *j, const struct link *now, char *differences, size_
 	else
 		restore_lists(&t);
 	restore_addresses(&t, true);
+	if (known) {
+		const struct kept_owner owner = restore_owner(&t);
+		kept_restore_made(j->m->host, &h->objects, h->ifindex, &owner, t.elapsed);
+	}
 	restore_compare(&t);
 	host_state_free(&t.is);
 }

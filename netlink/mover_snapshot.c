@@ -24,6 +24,7 @@ uint64_t boottime_ms(void)
 static void take_link(const struct link *l, struct host_state *state)
 {
 	state->ifindex = l->ifindex;
+	state->peer_ifindex = l->peer;
 	state->mtu = l->mtu;
 	state->min_mtu = l->min_mtu;
 	state->max_mtu = l->max_mtu;

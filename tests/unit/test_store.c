@@ -154,6 +154,7 @@ static void fill_host(struct host_state *h)
 	                         .sizes = {65536, 65535, 65534, 65533, 65532},
 	                         .taken_at = 123456789012,
 	                         .master = 4,
+	                         .peer_ifindex = 6,
 	                         .group = 7,
 	                         .flags = 0x100,
 	                         .xdp = 33,
@@ -407,7 +408,7 @@ static void remove_members(char *text, const char *name)
 
 static void test_record_of_the_first_version(void **state)
 {
-	static const char *const later[] = {"taken_at", "master", "group",        "xdp",      "qdisc",   "alias", "altnames",
+	static const char *const later[] = {"taken_at", "master", "peer_ifindex", "group",    "xdp",     "qdisc", "alias",       "altnames",
 	                                    "ipv4",     "ipv6",   "more_sysctls", "features", "objects", "vf",    "gso_max_segs"};
 	struct claim_record r = full_record(UID);
 	char *text, *again;
