@@ -2,6 +2,7 @@
 #include "netlink/nlsock.h"
 
 #include <errno.h>
+#include <linux/ethtool_netlink.h>
 #include <linux/genetlink.h>
 #include <linux/if.h>
 #include <linux/if_link.h>
@@ -227,6 +228,13 @@ static const char *link_request_name(const struct nlmsghdr *h)
 	return "newlink-set";
 }
 
+/* Of generic netlink only ethtool is spoken here, and its other requests read. */
+static const char *generic_request_name(const struct nlmsghdr *h)
+{
+	const struct genlmsghdr *header = NLMSG_DATA(h);
+	return h->nlmsg_type != GENL_ID_CTRL && header->cmd == ETHTOOL_MSG_FEATURES_SET ? "features-set" : NULL;
+}
+
 static const char *request_name(const struct nlsock *s, const struct nlmsghdr *h)
 {
 	static const char *const names[RTM_MAX + 1] = {
@@ -240,7 +248,7 @@ static const char *request_name(const struct nlsock *s, const struct nlmsghdr *h
 	int protocol = -1;
 	socklen_t len = sizeof(protocol);
 	if (getsockopt(s->fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) < 0 || protocol != NETLINK_ROUTE)
-		return protocol == NETLINK_GENERIC && h->nlmsg_type != GENL_ID_CTRL ? "generic" : NULL;
+		return protocol == NETLINK_GENERIC ? generic_request_name(h) : NULL;
 	if (h->nlmsg_type == RTM_NEWLINK)
 		return link_request_name(h);
 	return h->nlmsg_type <= RTM_MAX ? names[h->nlmsg_type] : NULL;

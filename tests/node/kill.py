@@ -20,9 +20,9 @@ again, kubelet and runtime try again as they do, and
 
 Afterwards a random sample of lives with two and three deaths: the later ones at points of the recovery.
 
---short takes each mark once: with 1 NIC its first time, with 4 NICs by turns its first and its last. A point that
-a life does not pass (writes are coalesced, so not each life has the same number of them) is tried again and
-then left out; a mark that was never reached is a failure.
+--short takes each mark three times, in phases that take turns: with 1 NIC, and with 4 NICs its first and its last
+time. A point that a life does not pass (writes are coalesced, so not each life has the same number of them) is
+tried again and then left out; a mark that was never reached in a column is a failure.
 """
 
 import argparse
@@ -111,6 +111,7 @@ class Matrix:
                 node.wait(lambda: node.deaths and node.connected(), 20, "the new daemon")
                 end("restart")
             node.check_running(pod, nics)
+            node.disturb(nics)
             begin("detach")
             node.drive(lambda: node.stop_pod(pod), 40)
             end("detach")
@@ -129,12 +130,19 @@ class Matrix:
             node.settle()
         node.drive(lambda: node.stop_pod(pod), 40)
 
-    def learn(self, phase, nics):
-        """The points of a phase, each as "name#n": those that two lives have in common."""
-        phase = "attach" if phase == "abandon" else phase
-        first, second = (collections.Counter(self.live(phase, nics)[0]) for _ in range(2))
-        common = first & second
-        return [f"{name}#{n}" for name in sorted(common) for n in range(1, common[name] + 1)]
+    def learn(self, columns):
+        """The points of each column, as "name#n": those that two lives have in common."""
+        points = {}
+        for phase, nics in columns:
+            alike = ("attach", nics)
+            if phase == "abandon" and alike in points:
+                points[phase, nics] = points[alike]
+                continue
+            traces = [self.live("attach" if phase == "abandon" else phase, nics)[0] for _ in range(2)]
+            common = collections.Counter(traces[0]) & collections.Counter(traces[1])
+            points[phase, nics] = {name: [f"{name}#{n}" for n in range(1, times + 1)]
+                                   for name, times in sorted(common.items())}
+        return points
 
     def run(self, case):
         """One case; True, False, or None when no try passed the first point."""
@@ -163,25 +171,28 @@ class Matrix:
 
     # ---- all of them ----------------------------------------------------------------------------
 
-    def chosen(self, points, nics):
-        """Of the points of a column those that this run is to try."""
-        only, by_mark = self.options.only, collections.defaultdict(list)
-        for point in points:
-            mark = point.split("#")[0]
-            if not only or only in (point, mark):
-                by_mark[mark].append(point)
-        if only and "#" in only and not by_mark:
-            by_mark[only.split("#")[0]].append(only)
-        if self.options.short and not only:
-            # With four NICs the first time of one mark and the last time of the next.
-            by_mark = {mark: [found[-1] if nics > 1 and i % 2 else found[0]]
-                       for i, (mark, found) in enumerate(by_mark.items())}
-        return [point for found in by_mark.values() for point in found]
+    def chosen(self, points):
+        """Of all points those that this run is to try, as cases."""
+        mark, _, number = (self.options.only or "").partition("#")
+        if mark:
+            return [Case(*column, (point,)) for column, marks in points.items()
+                    for point in ([self.options.only] if number else marks.get(mark, []))]
+        if not self.options.short:
+            return [Case(*column, (point,)) for column, marks in points.items()
+                    for times in marks.values() for point in times]
+        found = []
+        for turn, mark in enumerate(sorted({mark for marks in points.values() for mark in marks})):
+            for nics, which in ((1, 0), (4, 0), (4, -1)):
+                phases = [phase for phase, count in points if count == nics and mark in points[phase, count]]
+                if phases:
+                    phase = phases[(turn + nics + which) % len(phases)]
+                    found.append(Case(phase, nics, (points[phase, nics][mark][which],)))
+        return list(dict.fromkeys(found))
 
-    def column(self, phase, nics):
-        for point in self.chosen(self.learn(phase, nics), nics):
-            outcome = self.run(Case(phase, nics, (point,)))
-            self.results[point.split("#")[0], phase, nics].append((point, outcome))
+    def all(self, columns):
+        for case in self.chosen(self.learn(columns)):
+            outcome, point = self.run(case), case.points[0]
+            self.results[point.split("#")[0], case.phase, case.nics].append((point, outcome))
 
     def again(self, count):
         """Lives with two or three deaths."""
@@ -199,7 +210,7 @@ class Matrix:
     def table(self):
         marks = sorted({mark for mark, _, _ in self.results})
         width = max(map(len, marks), default=0)
-        print(f"{'':{width}}  " + "  ".join(f"{phase}/{nics:<7}" for phase, nics in COLUMNS))
+        print(f"{'':{width}}  " + "  ".join(f"{f'{phase}/{nics}':<10}" for phase, nics in COLUMNS))
         for mark in marks:
             cells = []
             for phase, nics in COLUMNS:
@@ -207,11 +218,11 @@ class Matrix:
                 bad = [point.split("#")[1] for point, outcome in found if outcome is False]
                 good = sum(outcome is True for _, outcome in found)
                 text = "-" if not found else f"FAIL {','.join(bad)}" if bad else f"ok {good}" if good else "never"
-                cells.append(f"{text:<14}")
+                cells.append(f"{text:<10}")
                 if found and not good and not bad:
                     self.failed += 1
                     print(f"FAIL {phase}/{nics} {mark}: was never reached")
-            print(f"{mark:{width}}  " + "  ".join(cells))
+            print(f"{mark:{width}}  {'  '.join(cells)}".rstrip())
         for text in self.unreached:
             print(f"note not reached in {TRIES} tries: {text}")
 
@@ -243,9 +254,8 @@ def main():
     print(f"kill: seed {chosen.seed}", flush=True)
     matrix = Matrix(chosen)
     try:
-        for phase, nics in COLUMNS:
-            if chosen.phase in (None, phase) and chosen.nics in (None, nics):
-                matrix.column(phase, nics)
+        matrix.all([(phase, nics) for phase, nics in COLUMNS
+                    if chosen.phase in (None, phase) and chosen.nics in (None, nics)])
         matrix.again(chosen.again)
     except Exception:
         matrix.failed += 1

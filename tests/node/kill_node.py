@@ -27,7 +27,7 @@ from cluster_net import addresses
 from kubelet_plugins import KubeletError
 
 libc = ctypes.CDLL(None, use_errno=True)
-CLONE_NEWNET, SIOCETHTOOL, ETHTOOL_GFEATURES = 0x40000000, 0x8946, 0x3A
+CLONE_NEWNET, SIOCETHTOOL, ETHTOOL_GFEATURES, ETHTOOL_SGSO = 0x40000000, 0x8946, 0x3A, 0x24
 KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 HERE = "every NIC is here"
 LOWER = "lower0"
@@ -128,18 +128,22 @@ def namespaces_of(pid):
     return found
 
 
-def socket_in(pid):
-    """An IPv4 socket of that process's network namespace, for ioctls there."""
+def socket_in(namespace):
+    """An IPv4 socket of a network namespace (a descriptor), for ioctls there."""
     found = []
 
     def make():
-        with open(f"/proc/{pid}/ns/net") as there:
-            if libc.setns(there.fileno(), CLONE_NEWNET) == 0:
-                found.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        if libc.setns(namespace, CLONE_NEWNET) == 0:
+            found.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     thread = threading.Thread(target=make)  # and its namespace ends with it
     thread.start()
     thread.join()
     return found[0]
+
+
+def switch_off_gso(sock, name):
+    value = ctypes.create_string_buffer(struct.pack("II", ETHTOOL_SGSO, 0))
+    fcntl.ioctl(sock, SIOCETHTOOL, struct.pack("16sP8x", name.encode(), ctypes.addressof(value)))
 
 
 def features(sock, name):
@@ -170,7 +174,8 @@ class Node:
             self.cluster.arm("")
             self.cluster.start_dranetd()
             self.cluster.wait_published(*(nic.name for nic in NICS))
-            self.sock = socket_in(self.cluster.corner.init)
+            with open(f"/proc/{self.cluster.corner.init}/ns/net", encoding="ascii") as host:
+                self.sock = socket_in(host.fileno())
         except BaseException as error:
             self.cluster.__exit__(type(error), error, None)
             raise
@@ -182,14 +187,17 @@ class Node:
 
     def _make_nics(self):
         net, run = self.cluster.net, self.cluster.corner.run
-        # Addresses are there at once, not after a second of looking for duplicates.
-        run(["sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad; echo 0 > /proc/sys/net/ipv6/conf/all/accept_dad"])
+        # Addresses are there at once, not after a second of looking for duplicates; the CNI would turn forwarding on.
+        run(["sh", "-ec", "cd /proc/sys/net; for each in default all; do echo 0 > ipv6/conf/$each/accept_dad; done;"
+             " echo 1 > ipv4/ip_forward"])
         net.add_nic("nic0", fabric=["192.0.2.1/24"], addresses=["192.0.2.99/24", "2001:db8:7::99/64"], mtu=1480)
         net.add_nic("nic1", "ifb", mac="02:00:00:00:0b:01", addresses=["203.0.113.99/24"])
         net.add_nic("nic2", fabric=["198.18.2.1/24"], addresses=["198.18.2.99/24"])
         net.add_nic(LOWER, fabric=["198.18.4.1/24"])
         net.add_nic("nic3", "macvlan", lower=LOWER)
-        net.ip("link", "set", "nic0", "txqueuelen", "777")
+        net.ip("link", "set", "nic0", "txqueuelen", "777", "alias", "to rack 7, port 3")
+        net.ip("link", "property", "add", "dev", "nic0", "altname", "enp131s0f0")
+        run(["sh", "-ec", "cd /proc/sys/net; echo 2 > ipv4/conf/nic0/rp_filter; echo 1 > ipv6/conf/nic0/forwarding"])
         net.ip("route", "add", "198.51.100.0/24", "via", "192.0.2.1", "dev", "nic0", "metric", "50")
         net.ip("route", "add", "default", "via", "192.0.2.1", "dev", "nic0", "table", "199", "src", "192.0.2.99")
         net.ip("rule", "add", "from", "192.0.2.99", "lookup", "199", "priority", "1099")
@@ -312,6 +320,16 @@ class Node:
             if self.hold is None and pod.sandbox is not None:
                 self.hold = Hold(self.cluster.corner, self.cluster.cri.sandbox_netns(pod.sandbox))
 
+    def disturb(self, count):
+        """What a pod may do to its NICs, and must not leave on them."""
+        inside = ["nsenter", f"--net=/proc/{os.getpid()}/fd/{self.hold.fd}"]
+        script = "; ".join(f"ip link set {nic.pod} mtu 1300 alias 'mine now' txqueuelen 13; ip addr add 10.9.9.9/32 dev {nic.pod}"
+                           f"; ip link property add dev {nic.pod} altname my-{nic.pod}" for nic in NICS[:count])
+        subprocess.run([*inside, "sh", "-ec", script], check=True)
+        with socket_in(self.hold.fd) as sock:
+            for nic in NICS[:count]:
+                switch_off_gso(sock, nic.pod)
+
     def kill(self):
         """The daemon dies by another's hand; tick() sees to the next."""
         self.by_hand += 1
@@ -378,8 +396,9 @@ class Node:
         script = "; ".join(f"ip -d -j {words}; echo" for words in (
             "link show", "addr show", "-4 route show table all", "-6 route show table all", "-4 rule", "-6 rule",
             "neigh show nud permanent"))
+        script += "; grep -s . /proc/sys/net/ipv[46]/conf/nic?/* || true"  # one of them cannot be read
         lines = self.cluster.corner.run(["sh", "-c", script]).stdout.split("\n")
-        parts = [json.loads(line) for line in lines if line.strip()]
+        parts = [json.loads(line) for line in lines if line.startswith("[")]
         mine = {"lo", LOWER, *(nic.name for nic in NICS)}
         found = {}
         for link in parts[0]:
@@ -398,6 +417,7 @@ class Node:
         for family, rules in (("IPv4", parts[4]), ("IPv6", parts[5])):
             found[f"{family} rules"] = sorted(json.dumps(rule, sort_keys=True) for rule in rules)
         found["neighbours"] = sorted(json.dumps(item, sort_keys=True) for item in parts[6] if item.get("dev") in mine)
+        found["sysctls"] = sorted(line for line in lines if line.startswith("/proc"))
         for nic in NICS:
             try:
                 found[f"features of {nic.name}"] = features(self.sock, nic.name)
