@@ -99,11 +99,11 @@ class Proven:
         return self
 
 
-def add_nic(cluster, name):
+def add_nic(cluster, name, mac=None):
     """A veth with addresses and a route of the host's own, told apart by the number at the end of its name."""
     i = int(name.lstrip("abcdefghijklmnopqrstuvwxyz"))
     cluster.net.nics.pop(name, None)
-    cluster.net.add_nic(name, mtu=1400 + i, addresses=[f"198.18.{i}.2/24", f"2001:db8:a{i}::2/64"])
+    cluster.net.add_nic(name, mtu=1400 + i, mac=mac, addresses=[f"198.18.{i}.2/24", f"2001:db8:a{i}::2/64"])
     cluster.net.ip("route", "add", f"198.19.{i}.0/24", "via", f"198.18.{i}.9", "dev", name)
 
 

@@ -12,7 +12,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from cluster_cases import Lane, expect, same  # noqa: E402
-from fault_cases import (NriProxy, PROXY_SOCKET, Proven, add_nics, check_all_home, check_clean, dumps,  # noqa: E402
+from fault_cases import (NriProxy, PROXY_SOCKET, Proven, add_nic, add_nics, check_all_home, check_clean, dumps,  # noqa: E402
                          halt, remove_sandboxes, resume, tidy)
 
 LANE = Lane(seed=11)
@@ -282,6 +282,67 @@ def test_sandbox_process_killed():
     expect(proven.pod.sandbox != old, "the sandbox was not made again")
     cluster.wait(lambda: len(proven.verdicts()) == 2 * len(nics), 10, "the verdict of the container made again")
     finish(cluster, [proven], before)
+
+
+def processes(cluster, pods):
+    """Pids, in the corner, of everything the runtime runs for these pods: sandboxes, containers, and their shims."""
+    pids = set()
+    for proven in pods:
+        answers = [cluster.cri.sandbox_status(proven.pod.sandbox, verbose=True)]
+        answers += [cluster.cri.container_status(made, verbose=True) for made in proven.pod.containers.values()]
+        pids |= {json.loads(answer.info["info"])["pid"] for answer in answers}
+    parents = cluster.corner.run(["ps", "-o", "ppid=", "-p", ",".join(map(str, pids))]).stdout.split()
+    return sorted(pids | {int(pid) for pid in parents} - {0, 1})
+
+
+def reboot(cluster, pods):
+    """All at once: every process dies, /run is empty, the NICs are there anew; what is on disk stays."""
+    pids = processes(cluster, pods)
+    netns = [cluster.cri.sandbox_netns(proven.pod.sandbox) for proven in pods]
+    cluster.kill_dranetd()
+    cluster.corner.stop_containerd(signal.SIGKILL)
+    cluster.corner.run(["kill", "-9", *map(str, pids)], check=False)
+    cluster.corner.run(["sh", "-c", f"umount -l {' '.join(netns)}; rm -rf {' '.join(netns)} /run/cdi/* /run/containerd/*"
+                        " /run/dranetd"], check=False)
+    cluster.corner.write("/run/boot_id", "3b0f7c52-54a5-4f6e-9a28-2f6c0f6e7a11\n")
+    cluster.corner.run(["mount", "--bind", "/run/boot_id", "/proc/sys/kernel/random/boot_id"])
+
+
+def test_node_reboot():
+    cluster = LANE.cluster
+    node(0)
+    cluster.stop_dranetd()
+    cluster.restart_dranetd("--state-dir=/var/lib/kubelet/dranetd")
+    nics = add_nics(cluster, 3)
+    before = dumps(cluster, nics)
+    runs = Proven(cluster, "runs", *nics[:2]).run().check()
+    waits = Proven(cluster, "waits", nics[2]).prepare()
+    reboot(cluster, [runs])
+    try:
+        cluster.wait(lambda: not any(cluster.net.exists(nic) for nic in nics[:2]), 20, "the veths of the dead pod to die")
+        add_nics_again(cluster, nics[:2], before)
+        cluster.corner.start_containerd()
+        cluster.kubelet.restart()
+        cluster.restart_dranetd("--state-dir=/var/lib/kubelet/dranetd")
+        connected(cluster)
+        for proven in (runs, waits):
+            proven.run().check()
+        for proven in (runs, waits):
+            proven.stop()
+        check_all_home(cluster, before)
+        remove_sandboxes(cluster)
+        cluster.wait(lambda: not os.listdir(cluster.corner.path("/var/lib/kubelet/dranetd/claims")), 10, "no record to be left")
+    finally:
+        cluster.corner.run(["umount", "/proc/sys/kernel/random/boot_id"])
+        cluster.stop_dranetd()
+        cluster.restart_dranetd("--state-dir=/run/dranetd")
+    check_clean(cluster)
+
+
+def add_nics_again(cluster, nics, before):
+    """The same hardware: what the host sets up at each boot, and the same MAC."""
+    for nic in nics:
+        add_nic(cluster, nic, mac=before[nic]["address"])
 
 
 if __name__ == "__main__":
