@@ -172,6 +172,11 @@ void claim_hurry(struct claim *claim)
 	claim->store_error[0] = 0;
 }
 
+bool retry_due(const struct core *c, uint64_t at)
+{
+	return at == NEVER || at <= c->now;
+}
+
 uint64_t retry_after(const struct core *c, unsigned failures)
 {
 	uint64_t wait = c->options.retry_min_ms;

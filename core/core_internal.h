@@ -193,6 +193,7 @@ void claim_changed(struct claim *claim);                                    /* t
 void claim_set_wish(struct claim *claim, bool pod, const struct sandbox *sandbox);
 void claim_hurry(struct claim *claim); /* try what failed now, not when the backoff says */
 void claim_hurry_moves(struct claim *claim, bool attach_only);
+bool retry_due(const struct core *c, uint64_t at); /* NEVER = it does not wait, and is */
 uint64_t retry_after(const struct core *c, unsigned failures);
 void retry_failed(const struct core *c, struct retry *r);
 
@@ -215,6 +216,10 @@ void pins_drop_unused(struct core *c);
 void claim_reconcile(struct core *c, struct claim *claim);
 void move_done(struct core *c, struct attachment *a, const struct event *e);
 bool claim_done(struct core *c, const struct event *e); /* store, forget, token, status */
+
+/* status.c */
+void status_reconcile(struct core *c, struct claim *claim);
+void status_done(struct core *c, struct claim *claim, const struct event *e);
 
 /* waiters.c */
 struct waiter *waiter_add(struct core *c, enum waiter_kind kind, uint64_t call, uint64_t deadline);

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* status.devices of a claim: what people are told of its devices, once they have come to rest. */
+#include "core/core_internal.h"
+
+static void status_fill(const struct attachment *a, struct device_status *s)
+{
+	s->pool = a->record->pool;
+	s->device = a->record->device;
+	s->share_id = a->record->share_id;
+	s->message = a->error;
+	s->ready = a->record->state == DEVICE_ATTACHED && a->place == PLACE_POD && !a->error[0];
+	if (s->ready) {
+		s->reason = "NetworkDeviceReady";
+		s->pod = &a->record->pod;
+	} else if (a->error[0]) {
+		s->reason = a->place == PLACE_GONE                ? "DeviceGone"
+		            : a->stranded                         ? "UndoFailed"
+		            : a->record->state == DEVICE_ATTACHED ? "DetachFailed"
+		                                                  : "AttachFailed";
+	} else if (a->warning[0]) {
+		s->reason = a->place == PLACE_GONE ? "DeviceGone" : a->stranded ? "UndoFailed" : "NotRestored";
+		s->message = a->warning;
+	} else {
+		s->reason = a->record->state == DEVICE_RELEASED ? "Released" : "NotAttached";
+	}
+}
+
+static uint64_t digest_add(uint64_t digest, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+	for (size_t i = 0; i < len; i++)
+		digest = (digest ^ p[i]) * 0x100000001b3u; /* FNV-1a */
+	return digest;
+}
+
+/* What a status says, so that a retry which changed nothing writes nothing. */
+static uint64_t status_digest(const struct device_status *devices, size_t n)
+{
+	uint64_t digest = 0xcbf29ce484222325u;
+	for (size_t i = 0; i < n; i++) {
+		const struct device_status *s = &devices[i];
+		digest = digest_add(digest, s->device, strlen(s->device) + 1);
+		digest = digest_add(digest, s->reason, strlen(s->reason) + 1);
+		digest = digest_add(digest, s->message, strlen(s->message) + 1);
+		if (!s->pod)
+			continue;
+		digest = digest_add(digest, s->pod->ifname, strlen(s->pod->ifname) + 1);
+		digest = digest_add(digest, s->pod->mac.bytes, s->pod->mac.length);
+		digest = digest_add(digest, s->pod->addresses, s->pod->n_addresses * sizeof(s->pod->addresses[0]));
+	}
+	return digest + n;
+}
+
+/* Nothing was told and nothing of note happened: then nothing is told. */
+static bool status_worth(const struct claim *claim)
+{
+	if (claim->status_told || claim_failing(claim))
+		return true;
+	for (size_t i = 0; i < claim->record.n; i++)
+		if (claim->record.devices[i].state == DEVICE_ATTACHED)
+			return true;
+	return false;
+}
+
+void status_reconcile(struct core *c, struct claim *claim)
+{
+	if (claim->phase != CLAIM_READY && claim->phase != CLAIM_UNPREPARED)
+		return;
+	if (!claim->status_dirty || claim->status_op || !retry_due(c, claim->status_retry.at))
+		return;
+	if (claim->status_gone || !status_worth(claim)) {
+		claim->status_dirty = false;
+		return;
+	}
+	/* A picture taken while devices are on their way is out of date when it arrives. */
+	for (size_t i = 0; i < claim->record.n; i++)
+		if (claim->attachments[i].op)
+			return;
+	struct device_status *devices = core_alloc(claim->record.n, sizeof(*devices));
+	size_t n = 0;
+	for (size_t i = 0; claim->phase == CLAIM_READY && i < claim->record.n; i++)
+		if (!claim->record.devices[i].admin_access)
+			status_fill(&claim->attachments[i], &devices[n++]);
+	claim->status_dirty = false;
+	uint64_t digest = status_digest(devices, n);
+	if (digest == claim->status_digest) {
+		free(devices);
+		return;
+	}
+	struct effect *f = effect_add(c, EFFECT_STATUS, true);
+	f->status.claim = claim->record.ref;
+	f->status.devices = devices;
+	f->status.n = n;
+	claim->status_op = f->op;
+	claim->status_digest = digest;
+	claim->status_told = true; /* even an attempt that failed may have arrived */
+	claim->status_retry.at = NEVER;
+}
+
+void status_done(struct core *c, struct claim *claim, const struct event *e)
+{
+	claim->status_op = 0;
+	if (e->done.result == -ENOENT || e->done.result == -ESTALE) {
+		claim->status_gone = true; /* the claim, or its allocation, and our entries with it */
+	} else if (e->done.result < 0) {
+		claim->status_dirty = true;
+		claim->status_digest = 0;
+		retry_failed(c, &claim->status_retry);
+		return;
+	}
+	claim->status_retry = (struct retry){.at = NEVER};
+}
