@@ -118,6 +118,7 @@ class Matrix:
         node.check_home(self.before)
         node.check_never_without(pod)
         node.check_forgotten(pod)
+        node.check_possible()
         return found[0]
 
     def abandon(self, pod, nics):
@@ -142,6 +143,8 @@ class Matrix:
             common = collections.Counter(traces[0]) & collections.Counter(traces[1])
             points[phase, nics] = {name: [f"{name}#{n}" for n in range(1, times + 1)]
                                    for name, times in sorted(common.items())}
+        if not any(points.values()):
+            raise RuntimeError(f"{self.node.cluster.dranetd_path} passes no marked points: configure it with DRANETD_MARKS")
         return points
 
     def run(self, case):

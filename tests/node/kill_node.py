@@ -128,13 +128,13 @@ def namespaces_of(pid):
     return found
 
 
-def socket_in(namespace):
-    """An IPv4 socket of a network namespace (a descriptor), for ioctls there."""
+def socket_in(namespace, kind=socket.SOCK_DGRAM):
+    """An IPv4 socket of a network namespace (a descriptor), for ioctls or a connection there."""
     found = []
 
     def make():
         if libc.setns(namespace, CLONE_NEWNET) == 0:
-            found.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            found.append(socket.socket(socket.AF_INET, kind))
     thread = threading.Thread(target=make)  # and its namespace ends with it
     thread.start()
     thread.join()
@@ -436,6 +436,18 @@ class Node:
             self.wait(home, 6, "")
         except AssertionError:
             raise AssertionError("; ".join(state["wrong"])) from None
+
+    def check_possible(self):
+        """The daemon's own table of states was never left."""
+        with open(f"/proc/{self.cluster.corner.init}/ns/net", encoding="ascii") as host, \
+                socket_in(host.fileno(), socket.SOCK_STREAM) as sock:
+            sock.settimeout(5)
+            sock.connect(("127.0.0.1", 9177))
+            sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            with sock.makefile("rb") as file:
+                text = file.read()
+        if b"\ndranetd_impossible_transitions_total 0" not in text:
+            raise AssertionError(f"impossible state changes: {text[-2000:]!r}")
 
     def left_behind(self):
         cluster, found = self.cluster, []
