@@ -17,7 +17,13 @@ from fault_cases import (NriProxy, PROXY_SOCKET, Proven, add_nic, add_nics, chec
 
 LANE = Lane(seed=11)
 NICS = 10
-PROXY = []
+PROXY, FLAGS = [], []
+
+
+def restart(cluster, socket):
+    """The driver, stopped and started with that NRI socket and whatever flags this test wants."""
+    cluster.stop_dranetd()
+    cluster.restart_dranetd(f"--nri-socket={socket}", *FLAGS)
 
 
 def node(nics=1):
@@ -25,8 +31,7 @@ def node(nics=1):
     cluster = LANE.cluster
     if PROXY:
         PROXY.pop().close()
-        cluster.stop_dranetd()
-        cluster.restart_dranetd("--nri-socket=/var/run/nri/nri.sock")
+        restart(cluster, "/var/run/nri/nri.sock")
     tidy(cluster)
     names = add_nics(cluster, nics)
     return cluster, names, dumps(cluster, names)
@@ -37,8 +42,7 @@ def proxied(nics=1):
     cluster = LANE.cluster
     if not PROXY:
         PROXY.append(NriProxy(cluster))
-        cluster.stop_dranetd()
-        cluster.restart_dranetd(f"--nri-socket={PROXY_SOCKET}")
+        restart(cluster, PROXY_SOCKET)
     connected(cluster)
     tidy(cluster)
     names = add_nics(cluster, nics)
@@ -101,8 +105,12 @@ def test_driver_halted_while_pods_stop():
 
 
 def test_hooks_answered_too_late():
-    for harm in ("hold-request RunPodSandbox", "hold-answer RunPodSandbox", "hold-request CreateContainer",
-                 "hold-answer CreateContainer"):
+    too_late("hold-request RunPodSandbox", "hold-answer RunPodSandbox", "hold-request CreateContainer",
+             "hold-answer CreateContainer")
+
+
+def too_late(*harms):
+    for harm in harms:
         cluster, proxy, nics, before = proxied()
         proven = Proven(cluster, "late", *nics)
         proxy.want(harm)
@@ -219,6 +227,18 @@ def test_containerd_killed_in_mid_hook():
         remove_sandboxes(cluster)
         check_all_home(cluster, before)
         check_clean(cluster)
+
+
+def test_the_same_with_synchronous_hooks():
+    """RunPodSandbox waits for the moves then: it is late and cut where CreateContainer was."""
+    FLAGS.append("--synchronous-hooks")
+    try:
+        restart(LANE.cluster, PROXY_SOCKET if PROXY else "/var/run/nri/nri.sock")
+        test_driver_away_while_ten_sandboxes_are_made()
+        too_late("hold-request RunPodSandbox", "hold-answer RunPodSandbox")
+    finally:
+        FLAGS.clear()
+        restart(LANE.cluster, PROXY_SOCKET if PROXY else "/var/run/nri/nri.sock")
 
 
 def tear_down_first(cluster, proven):

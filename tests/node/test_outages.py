@@ -126,6 +126,26 @@ def test_retry_after_is_honoured():
     set_mtu(cluster, nic, 1400)
 
 
+def test_prepare_answers_before_its_deadline():
+    """The API server takes its time; the kubelet gets the driver's own words, and what was asked goes on for the retry."""
+    cluster, nics, before = node(1)
+    proven = Proven(cluster, "hurried", *nics)
+    cluster.kubelet.allocator.schedule(proven.pod.obj)
+    cluster.api.inject("delay", seconds=5, verb="get", resource="resourceclaims", user="dranetd", n=1)
+    patience, cluster.kubelet.claims.call_seconds = cluster.kubelet.claims.call_seconds, 2
+    since = time.monotonic()
+    try:
+        refused(KubeletError, lambda: cluster.kubelet.claims.prepare(proven.pod.obj, proven.pod.names),
+                "is still being prepared: try again")
+        expect(time.monotonic() - since < 2.2, "answered too late")
+        proven.run(deadline=20).check()
+    finally:
+        cluster.kubelet.claims.call_seconds = patience
+    same(len(cluster.api.requests("dranetd", verb="get", resource="resourceclaims", since=since)), 1,
+         "the claim was read more than once")
+    finish(cluster, [proven], before)
+
+
 def test_pods_come_and_go_while_the_api_server_is_away():
     cluster, nics, before = node(3)
     stays, goes, comes = (Proven(cluster, name, nic) for name, nic in zip(("stays", "goes", "comes"), nics))

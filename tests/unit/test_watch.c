@@ -202,6 +202,26 @@ static void test_watch_half_open(void **state)
 	assert_string_equal(w->log, "(a+)b+"); /* watched again, not listed, and not worth a word */
 }
 
+static void serve_bookmark(struct world *w, struct peer *p, int n, const char *head)
+{
+	(void)w;
+	if (n == 0)
+		return serve_list_then(p, head);
+	peer_stream(p);
+	peer_chunk(p, "{'type':'BOOKMARK','object':{'metadata':{'resourceVersion':'12'}}}\n");
+}
+
+/* A server that sends bookmarks and then nothing at all is gone long before the watch's own time is up. */
+static void test_watch_silent_after_a_bookmark(void **state)
+{
+	struct world *w = *state;
+	w->serve = serve_bookmark;
+	w->api->timing.bookmark_ms = 200;
+	watch_start(w);
+	assert_true(run_until(w, &w->open_watches, 3, 20));
+	assert_string_equal(w->log, "(a+)");
+}
+
 static void serve_quiet(struct world *w, struct peer *p, int n, const char *head)
 {
 	(void)w;
@@ -335,6 +355,7 @@ int main(void)
 	    TEST(test_watch_expired),
 	    TEST(test_watch_outage),
 	    TEST(test_watch_half_open),
+	    TEST(test_watch_silent_after_a_bookmark),
 	    TEST(test_watch_recovers_in_silence),
 	    TEST(test_watch_closed_inside),
 	    cmocka_unit_test(test_lines),
