@@ -428,7 +428,7 @@ void world_heal(struct sim *s)
 		}
 		check_promises(s);
 		if (round == 299)
-			check_rest(s);
+			check_rest(s, false);
 		uint64_t to = s->now + 200, deadline;
 		while ((deadline = core_deadline(s->core)) <= to && !*s->broken) {
 			s->now = deadline > s->now ? deadline : s->now;
@@ -439,5 +439,5 @@ void world_heal(struct sim *s)
 		}
 		s->now = to;
 	}
-	check_rest(s);
+	check_rest(s, true);
 }

@@ -292,7 +292,7 @@ static void check_rest_pod(struct sim *s, int pod)
 }
 
 /* All is calm and everything had its time: pods that can run do, those that are gone left nothing. */
-void check_rest(struct sim *s)
+void check_rest(struct sim *s, bool over)
 {
 	if (*s->broken)
 		return;
@@ -314,6 +314,13 @@ void check_rest(struct sim *s)
 		if (d->exists && !wanted && (d->place != ON_HOST || d->mtu != d->home || !d->named))
 			sim_break(s, "promise 3: at rest nic%d is not as it was (place %d, mtu %u for %u)", i, d->place, d->mtu, d->home);
 	}
-	if (busy == 0 && s->n_records)
+	if (!over)
+		return;
+	if (busy)
+		sim_break(s, "promise 4: %zu pods are stopped and cannot be unprepared", busy);
+	if (s->n_records)
 		sim_break(s, "promise 5: %zu records are left and no pod is (%s)", s->n_records, s->records[0].ref.uid);
+	for (int i = 0; i < s->n_sandboxes; i++)
+		if (s->sandboxes[i].pinned)
+			sim_break(s, "promise 5: no pod is left, and sb%d is held for ever", i);
 }

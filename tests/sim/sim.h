@@ -223,7 +223,7 @@ void world_heal(struct sim *s);
 
 /* check.c */
 void check_promises(struct sim *s);
-void check_rest(struct sim *s);
+void check_rest(struct sim *s, bool over); /* over: all pods were taken down */
 void check_container_start(struct sim *s, int pod);
 void check_let_in(struct sim *s, int pod);                           /* CreateContainer was answered: in with it */
 void check_stop_answered(struct sim *s, int sandbox, uint64_t left); /* ms before its deadline */

@@ -1,0 +1,286 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""mutations.py [--schedules N] [--seed S] [--jobs J] [NAME...] - prove that the simulator can fail.
+
+Each row of the table is one breakage of core: a text of a file, which must occur in it exactly once,
+and what takes its place. Core is built with it and the simulator runs until a schedule breaks the
+promise the row names; that no schedule does is a failure of the simulator, not a success of core.
+Rare ones begin at a seed that is known to catch them; should the simulator change, they are searched
+for from there. The sources are copied first, nothing is changed in the tree.
+"""
+import argparse
+import concurrent.futures
+import glob
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from typing import NamedTuple
+
+ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
+CC = os.environ.get("CC", "gcc")
+# As in CMakeLists.txt, without the warnings: what a mutation leaves unused is no news.
+FLAGS = ["-std=c17", "-O1", "-D_GNU_SOURCE", '-DDRANETD_VERSION="0"', "-I.", "-w", "-fno-strict-aliasing",
+         "-fno-common"]
+FOLDERS = ("core", "core/base", "tests/sim")
+SCHEDULE_SECONDS = 120  # for one mutation: an endless loop is found, not waited for
+
+
+class Mutation(NamedTuple):
+    name: str
+    breaks: str  # how the simulator's verdict must begin
+    file: str    # of core/
+    old: str
+    new: str
+    seed: int = 1  # where to begin: a schedule that is known to catch what few do
+
+
+MUTATIONS = [
+    # ---- promise 1: one place, one owner
+    Mutation("a device is reserved twice", "promise 1", "prepare.c",
+             "\tif (d->owner)\n", "\tif (false)\n"),
+    Mutation("a device is let go before its record is off the disk", "promise 1", "reconcile.c",
+             "\tif (claim->phase != CLAIM_UNPREPARED || claim->store_op || claim->status_op ||",
+             "\tif (claim->phase == CLAIM_UNPREPARED)\n\t\tclaim_let_go(c, claim);\n"
+             "\tif (claim->phase != CLAIM_UNPREPARED || claim->store_op || claim->status_op ||", 986),
+    Mutation("a namespace is let go while a device is inside", "promise 1", "sandbox.c",
+             "(a->op || a->place == PLACE_POD || a->place == PLACE_UNKNOWN))\n\t\t\t\treturn true;",
+             "a->op)\n\t\t\t\treturn true;"),
+    Mutation("a namespace is let go while it is not known what is inside", "promise 1", "sandbox.c",
+             "(a->op || a->place == PLACE_POD || a->place == PLACE_UNKNOWN))\n\t\t\t\treturn true;",
+             "(a->op || a->place == PLACE_POD))\n\t\t\t\treturn true;", 4162),
+    Mutation("every pin that failed is taken for a dead namespace", "promise 1", "sandbox.c",
+             "p->dead = e->done.result == -ENOENT || e->done.result == -EINVAL;", "p->dead = true;", 518),
+    Mutation("Unprepare is answered before the devices are home", "promise 1", "waiters.c",
+             "(claim->phase == CLAIM_UNPREPARED && claim->stored == claim->version)", "claim->unprepare"),
+    Mutation("no device is looked for after a start", "promise 1", "recover.c",
+             "a->place = PLACE_UNKNOWN;", "a->place = PLACE_HOST;"),
+    Mutation("a stop is answered though the namespace is not held", "promise 1", "waiters.c",
+             "((p->state == PIN_HELD && !c->options.synchronous_hooks) ||", "(p->state != PIN_OPENING ||", 7821),
+    Mutation("every failed attach is taken for undone", "promise 1", "reconcile.c",
+             "\tmove_fail(c, a, text);\n\tif (a->op_type == EFFECT_PROBE)",
+             "\tmove_fail(c, a, text);\n\tif (attach)\n\t\ta->place = PLACE_HOST;\n"
+             "\tif (a->op_type == EFFECT_PROBE)", 4190),
+    Mutation("Unprepare does not wait until the devices are home", "promise 1", "reconcile.c",
+             "!claim_is_home(claim) || ", ""),
+    Mutation("a record of this boot is taken for one of an earlier boot", "promise 1", "recover.c",
+             "bool stale = attachment_is_stale(c, a);", "bool stale = true;"),
+    Mutation("the new host state need not be on disk before the attach", "promise 1", "reconcile.c",
+             "\tclaim_changed(a->claim);\n\ta->claim->intent = a->claim->version;\n",
+             "\tclaim_changed(a->claim);\n", 6390),
+    # ---- promise 2: no container without its devices, and none locked out for ever
+    Mutation("the file is final before the record says attached", "promise 2", "reconcile.c",
+             "claim_is_attached(claim) && claim->stored >= claim->attached)", "claim_is_attached(claim))", 8351),
+    Mutation("the file is not removed before the device goes", "promise 2", "reconcile.c",
+             "claim->token == TOKEN_FINAL || claim->token == TOKEN_UNSURE)\n\t\treturn;", "false)\n\t\treturn;", 1180),
+    Mutation("the file of an earlier run is trusted", "promise 2", "reconcile.c",
+             "claim->token == TOKEN_FINAL || claim->token == TOKEN_UNSURE)", "claim->token == TOKEN_FINAL)", 1180),
+    Mutation("a pending file though the namespace is not held", "promise 2", "reconcile.c",
+             "p && p->state == PIN_HELD)\n\t\treturn TOKEN_PENDING;", "p)\n\t\treturn TOKEN_PENDING;"),
+    Mutation("a pending file though no hook will hold the container back", "promise 2", "reconcile.c",
+             "if (c->runtime_up && c->can_gate &&", "if (c->can_gate &&"),
+    Mutation("CreateContainer is answered before the devices are there", "promise 2", "waiters.c",
+             "\tif (claim_is_attached(claim) && (!claim_has_movable(claim) ||", "\tif (true || ("),
+    Mutation("CreateContainer is answered before the marker is there", "promise 2", "waiters.c",
+             "(claim->token == TOKEN_FINAL && !claim->token_op)))", "true))"),
+    Mutation("a stop is matched by the pod, not by the sandbox", "promise 2", "sandbox.c",
+             "str_equal(c->claims[i]->record.sandbox.id, s->id)) {",
+             "str_equal(c->claims[i]->record.pod.uid, s->pod.uid)) {", 853),
+    Mutation("a reconnect repairs nothing", "promise 2", "sandbox.c",
+             "\t\tsandbox_synchronize(c, e);\n", ""),
+    Mutation("an attach that failed is not tried again", "promise 2", "core.c",
+             "sooner(&at, claim->attachments[k].retry_at);", "(void)k;"),
+    Mutation("a file that was not written is not tried again", "promise 2", "core.c",
+             "sooner(&at, claim->token_retry.at);", ""),
+    Mutation("a device counts as attached in whatever sandbox", "promise 2", "claims.c",
+             "a->record->state == DEVICE_ATTACHED && str_equal(a->where, a->claim->record.sandbox.id);",
+             "a->record->state == DEVICE_ATTACHED;", 427),
+    Mutation("a device that moved unasked is not looked for", "promise 2", "inventory.c",
+             "\tif (d->present && a->place != PLACE_HOST) {", "\tif (false) {", 4581),
+    Mutation("a detach begins while the file is just becoming final", "promise 2", "reconcile.c",
+             "if (claim->token_op || claim->token == TOKEN_FINAL", "if (claim->token == TOKEN_FINAL", 105032),
+    Mutation("the file need not be gone before Unprepare is answered", "promise 2", "reconcile.c",
+             " || claim->token != TOKEN_NONE || claim->token_op)", ")", 1744),
+    # ---- promise 3: home as it was
+    Mutation("a stop does not send the devices home", "promise 3", "sandbox.c",
+             "str_equal(c->claims[i]->record.sandbox.id, s->id)) {\n\t\t\tclaim_set_wish(c->claims[i], false, NULL);",
+             "str_equal(c->claims[i]->record.sandbox.id, s->id)) {"),
+    Mutation("nothing is restored after a start", "promise 3", "recover.c",
+             "a->restore = true;", "a->restore = false;"),
+    Mutation("nothing is restored after a failed attach", "promise 3", "reconcile.c",
+             "a->restore = a->place != PLACE_POD && (!attach || a->place != PLACE_HOST || changed);",
+             "a->restore = false;"),
+    Mutation("Unprepare does not wait for the restoration", "promise 3", "claims.c",
+             "a->op || a->restore || a->record->state == DEVICE_ATTACHED)", "a->op)", 483),
+    Mutation("what an undo left changed on the host is not restored", "promise 3", "reconcile.c",
+             "|| a->place != PLACE_HOST || changed);", "|| a->place != PLACE_HOST);"),
+    Mutation("what left the pod unasked is not restored", "promise 3", "claims.c",
+             "\ta->restore = a->touched;\n", "", 12225),
+    Mutation("what was restored is not what the host has since it booted", "promise 3", "claims.c",
+             "return *c->boot_id && *a->record->boot_id &&", "return false &&"),
+    # ---- promise 4: one answer for each call, in time
+    Mutation("an answer comes at the deadline, not before", "promise 4", "waiters.c",
+             "w->deadline = deadline - (margin < c->options.hook_margin_ms ? margin : c->options.hook_margin_ms);", ""),
+    Mutation("no caller is ever late", "promise 4", "waiters.c",
+             "bool late = w->deadline != NEVER && w->deadline <= c->now;", "bool late = false;"),
+    Mutation("a Prepare that failed is not answered", "promise 4", "prepare.c",
+             "\twaiters_settle(c, claim->record.ref.uid, text);\n", ""),
+    Mutation("a Prepare of what is prepared is refused", "promise 4", "prepare.c",
+             "(claim->unprepare || claim->phase >= CLAIM_UNPREPARED) {", "(claim->phase >= CLAIM_READY) {"),
+    Mutation("what failed is tried again at once", "promise 4", "claims.c",
+             "\tuint64_t wait = c->options.retry_min_ms;", "\tuint64_t wait = 0;"),
+    Mutation("a refused sandbox hurries what has just failed", "promise 4", "claims.c",
+             "\tclaim_hurry_moves(claim, true);\n}", "\tclaim_hurry(claim);\n}"),
+    # ---- promise 5: a crash changes nothing
+    Mutation("an attach does not wait for the record to say so", "promise 5", "reconcile.c",
+             "\tif (claim->stored < claim->intent) {", "\tif (false) {"),
+    Mutation("Unprepare is answered before a crash cannot undo it", "promise 5", "waiters.c",
+             "claim->phase == CLAIM_UNPREPARED && claim->stored == claim->version)",
+             "claim->phase == CLAIM_UNPREPARED)"),
+    Mutation("a record stays for ever", "promise 5", "reconcile.c",
+             "\tclaim_finish_forget(c, claim);\n", ""),
+    Mutation("a record that could not be written is not tried again", "promise 5", "reconcile.c",
+             "\tclaim->stored = claim->storing;\n\tclaim->store_retry",
+             "\tclaim->stored = claim->version;\n\tclaim->store_retry"),
+    Mutation("attached in an earlier sandbox counts for this one", "promise 2", "recover.c",
+             "r->state == DEVICE_ATTACHED && !str_equal(r->attached_in, claim->record.sandbox.id))", "false)", 11746),
+    Mutation("a namespace is held for ever", "promise 5", "sandbox.c",
+             "\t\tif (p->state == PIN_HELD)\n\t\t\t"
+             "STR_COPY(effect_add(c, EFFECT_UNPIN, false)->unpin, p->sandbox.id);\n"
+             "\t\tLIST_REMOVE", "\t\tLIST_REMOVE"),
+    Mutation("a Prepare that failed keeps its devices", "promise 4", "prepare.c",
+             "\tif (!claim->version) {\n\t\tclaim_remove(c, claim);\n", "\tif (!claim->version) {\n"),
+    Mutation("the record of a Prepare that failed stays", "promise 5", "prepare.c",
+             "\tclaim->phase = CLAIM_UNPREPARED;\n\tclaim->record.unprepared = true;\n\tclaim->status_dirty = false;\n"
+             "\tclaim_changed(claim);\n", "\tclaim_remove(c, claim);\n"),
+    # ---- promise 6: the status tells the truth
+    Mutation("no status after a move", "promise 6", "reconcile.c",
+             "\ta->op = 0;\n\ta->claim->status_dirty = true;\n\tif (a->op_type == EFFECT_SNAPSHOT)",
+             "\ta->op = 0;\n\tif (a->op_type == EFFECT_SNAPSHOT)"),
+    Mutation("no status after a stop", "promise 6", "reconcile.c",
+             "\tif (claim->status_retry.at == NEVER && !claim->unprepare)\n",
+             "\tclaim->status_dirty = false;\n\tif (false)\n"),
+    Mutation("the status of an unprepared claim stays", "promise 6", "reconcile.c",
+             "\tclaim_changed(claim);\n\tclaim->status_dirty = true;\n\tclaim->status_retry.at = NEVER;\n",
+             "\tclaim_changed(claim);\n\tclaim->status_dirty = false;\n\tclaim->status_retry.at = NEVER;\n"),
+    Mutation("a status that was not written is not tried again", "promise 6", "status.c",
+             "\t\tclaim->status_dirty = true;\n\t\tclaim->status_digest = 0;\n", ""),
+    Mutation("a status that was not written counts as told", "promise 6", "status.c",
+             "\t\tclaim->status_dirty = true;\n\t\tclaim->status_digest = 0;\n", "\t\tclaim->status_dirty = true;\n"),
+    Mutation("a status that is owed is forgotten with the record", "promise 6", "reconcile.c",
+             "\tif (!claim->status_dirty) {\n\t\tclaim_remove(", "\tif (true) {\n\t\tclaim_remove("),
+    Mutation("a failed undo is told to nobody", "promise 6", "reconcile.c",
+             "\t\tif (!a->stranded)\n", "\t\tif (false)\n"),
+    Mutation("a failed undo is told again with every attempt", "promise 6", "reconcile.c",
+             "\t\tif (!a->stranded)\n", "", 1128),
+    Mutation("a failed undo is not in the status", "promise 6", "reconcile.c",
+             "\t\tstr_cut(a->warning, sizeof(a->warning), text);\n", "", 962),
+    Mutation("what could not be restored is told to nobody", "promise 6", "reconcile.c",
+             "\tif (a->warning[0] && e->done.place == PLACE_HOST)\n", "\tif (false)\n"),
+    Mutation("a device pulled in a pod is told to nobody", "promise 6", "reconcile.c",
+             "\tif (!a->gone_told)\n", "\tif (false)\n", 2336),
+    Mutation("a device pulled in a pod is not looked for", "promise 6", "sandbox.c",
+             "\t\t\t\t\tattachment_doubt(a);\n", "\t\t\t\t\t(void)a;\n"),
+    Mutation("a device pulled in a pod during an operation is not looked for", "promise 6", "sandbox.c",
+             "\t\t\t\t\ta->lost = true;\n", "\t\t\t\t\t(void)a;\n", 4532),
+    Mutation("a link that left a pod under an unknown name is nobody's", "promise 6", "sandbox.c",
+             "all < 2 && !matched", "all < 1"),
+    Mutation("a device that is gone stays attached", "promise 6", "reconcile.c",
+             "\tif (a->record->state == DEVICE_ATTACHED) {\n\t\tdevice_apply(c, a->device, DEVICE_EVENT_RELEASED",
+             "\tif (false) {\n\t\tdevice_apply(c, a->device, DEVICE_EVENT_RELEASED"),
+    Mutation("a device pulled right after its detach is published", "promise 6", "reconcile.c",
+             "!a->device->present && a->stirred) {", "false) {", 7726),
+    # ---- promise 7: the node keeps its own connectivity
+    Mutation("an uplink is handed out by Prepare", "promise 7", "prepare.c",
+             "\tif (d->uplink)\n", "\tif (false)\n"),
+    Mutation("what became an uplink since Prepare is moved", "promise 7", "reconcile.c",
+             "\tif (a->device->uplink && a->place == PLACE_HOST) {", "\tif (false) {"),
+    Mutation("what an uplink stands on is free", "promise 7", "inventory.c",
+             "ifindex == d->facts.lower || ", ""),
+    Mutation("what an uplink is a member of is free", "promise 7", "inventory.c",
+             "ifindex == d->facts.master || ", ""),
+    Mutation("the members of an uplink are free", "promise 7", "inventory.c",
+             " || other->facts.master == d->facts.ifindex", ""),
+    # ---- promise 8: bad input is refused
+    Mutation("a fault in the configuration is ignored", "promise 8", "prepare.c",
+             "\tif (rc < 0)\n\t\treturn error_prefix(e, \"device %s\", result->device);\n", ""),
+    Mutation("two devices of one pod get one name", "promise 8", "prepare.c",
+             "\tif (prepare_check_names(c, claim, &e) < 0) {", "\tif (false) {"),
+]
+
+
+def units(folder):
+    return sorted(path for where in FOLDERS for path in glob.glob(f"{folder}/{where}/*.c"))
+
+
+def compiled(folder, source, target):
+    subprocess.run([CC, *FLAGS, "-c", source, "-o", target], cwd=folder, check=True)
+    return target
+
+
+def object_of(folder, source):
+    return os.path.join(folder, "objects", os.path.relpath(source, folder).replace("/", "-") + ".o")
+
+
+def caught(folder, mutation, options):
+    """What the simulator said, or raise ValueError with what is wrong."""
+    source = f"{folder}/core/{mutation.file}"
+    with open(source, encoding="utf-8") as file:
+        text = file.read()
+    if text.count(mutation.old) != 1:
+        raise ValueError(f"its text occurs {text.count(mutation.old)} times in core/{mutation.file}")
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        mutated = f"{work}/{mutation.file}"
+        with open(mutated, "w", encoding="utf-8") as file:
+            file.write(text.replace(mutation.old, mutation.new))
+        try:
+            objects = [compiled(folder, mutated, f"{work}/mutated.o")]
+        except subprocess.CalledProcessError as error:
+            raise ValueError("it does not compile") from error
+        objects += [object_of(folder, unit) for unit in units(folder) if unit != source]
+        subprocess.run([CC, "-o", f"{work}/sim", *objects], check=True)
+        try:
+            ran = subprocess.run([f"{work}/sim", "--until", mutation.breaks, "--schedules", str(options.schedules),
+                                  "--seed", str(options.seed or mutation.seed)],
+                                 stdout=subprocess.PIPE, encoding="utf-8",
+                                 timeout=SCHEDULE_SECONDS, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise ValueError(f"the simulator did not end within {SCHEDULE_SECONDS} s") from error
+    if ran.returncode == 1 and ran.stdout.startswith("seed "):
+        seed, verdict = ran.stdout[len("seed "):].strip().split(": ", 1)
+        return f"{verdict}, seed {seed}"
+    if ran.returncode == 0:
+        raise ValueError(f"no schedule of {options.schedules} broke {mutation.breaks}")
+    raise ValueError(f"the simulator ended with status {ran.returncode}")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--schedules", type=int, default=20000)
+    parser.add_argument("--seed", type=int, help="begin here with all of them")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("names", nargs="*")
+    options = parser.parse_args()
+    chosen = [m for m in MUTATIONS if not options.names or m.name in options.names]
+    passed = failed = 0
+    with tempfile.TemporaryDirectory() as folder, \
+            concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        for where in ("core", "tests/sim"):
+            shutil.copytree(f"{ROOT}/{where}", f"{folder}/{where}")
+        os.mkdir(f"{folder}/objects")
+        list(pool.map(lambda unit: compiled(folder, unit, object_of(folder, unit)), units(folder)))
+        runs = [(m, pool.submit(caught, folder, m, options)) for m in chosen]
+        for mutation, run in runs:
+            try:
+                print(f"PASS caught {mutation.name} ({run.result()})", flush=True)
+                passed += 1
+            except ValueError as error:
+                print(f"FAIL not caught {mutation.name}: {error}", flush=True)
+                failed += 1
+    print(f"mutations: {passed} passed, {failed} failed")
+    return 0 if passed and not failed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
