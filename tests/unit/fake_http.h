@@ -135,6 +135,11 @@ int http_client_start(struct http_client *c, const struct http_request_options *
 	return 0;
 }
 
+void http_request_stall(struct http_request *r, uint32_t stall_ms)
+{
+	(void)r, (void)stall_ms; /* time is the test's */
+}
+
 void http_request_cancel(struct http_request *r)
 {
 	fake_free(r);
