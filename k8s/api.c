@@ -18,8 +18,9 @@ struct api_request {
 	void (*data)(const void *data, size_t len, void *user);
 	api_done done;
 	void *user;
-	bool retried; /* after 401 */
-	bool failed;  /* could not be started: */
+	uint64_t held_until; /* 0 = not held back */
+	bool retried;        /* after 401 */
+	bool failed;         /* could not be started: */
 	struct error error;
 };
 
@@ -46,11 +47,16 @@ static void request_finish(struct api_request *r, const struct api_answer *answe
 	request_free(r);
 }
 
+static uint64_t hash_text(uint64_t hash, const char *text)
+{
+	for (const char *p = text; *p; p++)
+		hash = (hash ^ (unsigned char)*p) * 1099511628211u; /* FNV-1a */
+	return hash;
+}
+
 void api_warn(struct api *a, const char *text)
 {
-	uint64_t hash = 14695981039346656037u;
-	for (const char *p = text; *p; p++)
-		hash = (hash ^ (unsigned char)*p) * 1099511628211u;
+	uint64_t hash = hash_text(14695981039346656037u, text);
 	for (size_t i = 0; i < a->n_warnings; i++)
 		if (a->warnings[i] == hash)
 			return;
@@ -58,6 +64,39 @@ void api_warn(struct api *a, const char *text)
 		return;
 	a->warnings[a->n_warnings++] = hash;
 	a->warning(text, a->warning_user);
+}
+
+/* ---- Retry-After ------------------------------------------------------------------------------------------------------------------ */
+
+static uint64_t request_hash(const struct api_request *r)
+{
+	return hash_text(hash_text(14695981039346656037u, r->method), r->path);
+}
+
+/* Whoever asks may try again when it likes; the same request waits here for the time the server named. Where there are more of them than
+ * places, the one that is over first is forgotten. */
+static void hold_set(struct api *a, const struct api_request *r, uint32_t retry_after_ms)
+{
+	uint64_t hash = request_hash(r);
+	struct api_hold *place = a->holds;
+	for (size_t i = 0; i < API_HOLDS_MAX; i++) {
+		if (a->holds[i].request == hash) {
+			place = &a->holds[i];
+			break;
+		}
+		if (a->holds[i].until < place->until)
+			place = &a->holds[i];
+	}
+	*place = (struct api_hold){hash, uv_now(a->loop) + retry_after_ms};
+}
+
+static uint64_t hold_of(const struct api *a, const struct api_request *r)
+{
+	uint64_t hash = request_hash(r);
+	for (size_t i = 0; i < API_HOLDS_MAX; i++)
+		if (a->holds[i].request == hash && a->holds[i].until > uv_now(a->loop))
+			return a->holds[i].until;
+	return 0;
 }
 
 static void on_data(struct http_request *http, const void *data, size_t len, void *user)
@@ -88,6 +127,8 @@ static void on_done(int result, const char *error, const struct http_response *r
 	if (response->warning && *response->warning)
 		api_warn(r->api, response->warning);
 	api_reading_take(&reading, r->method, r->path, response, body, body ? len : 0);
+	if (reading.answer.retry_after_ms)
+		hold_set(r->api, r, reading.answer.retry_after_ms);
 	request_finish(r, &reading.answer);
 	api_reading_free(&reading);
 }
@@ -135,32 +176,60 @@ static int request_start(struct api_request *r, bool force, struct error *e)
 	return res;
 }
 
+static void on_soon(uv_timer_t *timer);
+
+static void soon_arm(struct api *a)
+{
+	uint64_t now = uv_now(a->loop), next = UINT64_MAX;
+	for (const struct api_request *r = a->requests; r; r = r->next)
+		if (r->failed)
+			next = now;
+		else if (r->held_until)
+			next = r->held_until < next ? r->held_until : next;
+	if (next != UINT64_MAX)
+		uv_timer_start(&a->soon, on_soon, next > now ? next - now : 0, 0);
+}
+
+/* The next request that failed to start or has been held back long enough. */
+static struct api_request *soon_next(struct api *a)
+{
+	struct api_request *r = a->requests;
+	while (r && !r->failed && !(r->held_until && r->held_until <= uv_now(a->loop)))
+		r = r->next;
+	return r;
+}
+
 static void on_soon(uv_timer_t *timer)
 {
 	struct api *a = timer->data;
-	for (;;) {
-		struct api_request *r = a->requests;
-		while (r && !r->failed)
-			r = r->next;
-		if (!r)
-			return;
+	struct api_request *r;
+	while ((r = soon_next(a))) {
+		if (!r->failed) {
+			r->held_until = 0;
+			request_begin(r, false);
+			continue;
+		}
 		struct error e;
 		error_set(&e, r->error.code, "%s %s: %s", r->method, r->path, r->error.text);
 		request_finish(r, &(struct api_answer){.result = e.code, .error = e.text, .duplicate = ""});
 	}
+	if (!uv_is_closing((uv_handle_t *)timer))
+		soon_arm(a);
 }
 
 /* `done` must come from the loop, also for a request that never left: its caller may not have the handle yet. */
 static void request_begin(struct api_request *r, bool force)
 {
 	r->error = (struct error){0};
-	int res = request_start(r, force, &r->error);
-	if (res >= 0)
-		return;
-	if (!r->error.code)
-		error_set(&r->error, res, "%s", strerror(-res));
-	r->failed = true;
-	uv_timer_start(&r->api->soon, on_soon, 0, 0);
+	r->held_until = hold_of(r->api, r);
+	int res = r->held_until ? 0 : request_start(r, force, &r->error);
+	if (res < 0) {
+		if (!r->error.code)
+			error_set(&r->error, res, "%s", strerror(-res));
+		r->failed = true;
+	}
+	if (r->failed || r->held_until)
+		soon_arm(r->api);
 }
 
 static int text_copy(char **to, const char *from)

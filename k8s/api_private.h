@@ -10,7 +10,7 @@
 #include "k8s/api.h"
 #include "k8s/api_credentials.h"
 
-enum { API_WARNINGS_MAX = 32, API_TIMEOUT_MS = 30000 };
+enum { API_WARNINGS_MAX = 32, API_TIMEOUT_MS = 30000, API_HOLDS_MAX = 16 };
 
 struct api_discovery_waiter {
 	void (*done)(int result, const char *version, const char *error, void *user);
@@ -29,9 +29,16 @@ struct api_timing {
 	uint32_t resync_min_ms; /* wait this long after somebody else changed our slices */
 };
 
+/* A request that the server does not want to see again before its Retry-After is over. */
+struct api_hold {
+	uint64_t request; /* hash of method and path */
+	uint64_t until;
+};
+
 struct api {
 	uv_loop_t *loop;
-	uv_timer_t soon; /* answers requests that could not be started */
+	uv_timer_t soon; /* answers requests that could not be started, and starts those that were held back */
+	struct api_hold holds[API_HOLDS_MAX];
 	struct http_client *http;
 	struct credentials credentials;
 	struct api_request *requests;
