@@ -11,13 +11,16 @@
 #   SCHEDULES      schedules of the simulator (100000)
 #   SEED           the first of them (1)
 #   FUZZ_SECONDS   new inputs for each fuzz target (5)
+#   KILL           which cases of the kill matrix (--short; empty: all of them)
+#   ROUNDS         rounds of the restore test (25)
+#   CYCLES         pod cycles of the soak (2000)
 #   JOBS           at a time (the number of processors)
 # The full output of each test is kept in build/logs.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
-gate=(lint unit sim fuzz node)
-lanes=("${gate[@]}" bench)
+gate=(lint unit sim fuzz node kill restore)
+lanes=("${gate[@]}" soak bench)
 JOBS=${JOBS:-$(nproc)}
 logs=build/logs
 python=/usr/bin/python3 # Debian's: the one that sees python3-grpcio
@@ -141,6 +144,7 @@ lane_sim() {
 	local seed=${SEED:-1}
 	build release dranetd-sim && details='.* schedules' counted sim-release build/release/tests/dranetd-sim --schedules "${SCHEDULES:-100000}" --seed "$seed" --jobs "$JOBS"
 	build dev dranetd-sim && counted sim-sanitizers build/dev/tests/dranetd-sim --schedules 2000 --seed "$seed" --jobs "$JOBS"
+	counted mutations "$python" tests/sim/mutations.py --jobs "$JOBS"
 }
 
 lane_fuzz() {
@@ -150,23 +154,45 @@ lane_fuzz() {
 	JOBS=$JOBS details=PASS counted fuzz tests/fuzz/run.sh build/fuzz/fuzz
 }
 
-lane_node() {
+# Namespaces, mounts, and a container runtime.
+node_ready() {
 	if [ "$(id -u)" -ne 0 ]; then
-		fail "node: namespaces, mounts and a container runtime need root"
-		return
+		fail "$lane: namespaces, mounts and a container runtime need root"
+		return 1
 	fi
-	build dev || return
 	echo "unpacking containerd and the CNI plugins of a newer Debian suite into ${DRANETD_CACHE:-/var/cache/dranetd-test}, installing none of it"
 	if ! logged "$logs/fetch.log" tests/node/runtime/fetch.sh; then
-		fail "node: no containerd"
+		fail "$lane: no containerd"
 		show "$logs/fetch.log"
-		return
+		return 1
 	fi
+}
+
+lane_node() {
+	build dev && node_ready || return
 	local test
 	for test in tests/node/joints.py tests/node/selftest.py tests/node/test_*.py; do
 		[ -e "$test" ] || continue
 		counted "node/$(basename "$test" .py)" timeout -k 30 900 "$python" "$test"
 	done
+}
+
+# The daemon dies at each marked point of an attach and a detach.
+lane_kill() {
+	build dev && node_ready || return
+	local which=${KILL---short}
+	details='^\|' counted kill timeout -k 30 3600 "$python" tests/node/kill.py ${which:+"$which"}
+}
+
+# Random hosts, random pods: what comes back is what left.
+lane_restore() {
+	build dev || return
+	counted restore timeout -k 30 3600 "$python" tests/node/restore.py --rounds "${ROUNDS:-25}" --seed "${SEED:-1}"
+}
+
+lane_soak() {
+	build release dranetd && node_ready || return
+	details=. counted soak "$python" tests/node/soak.py --cycles "${CYCLES:-2000}" --seed "${SEED:-1}"
 }
 
 lane_bench() {
