@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """dranetd dies at every marked point of a pod's life, and nothing is lost.
 
-    kill.py [--short] [--only MARK[#N]] [--phase PHASE] [--nics N] [--again N] [--seed N]
+    kill.py [--short] [--only MARK[#N] [MARK#N...]] [--phase PHASE] [--nics N] [--again N] [--seed N]
+            [--synchronous] [--verbose]
 
 A traced run tells the points (core/base/mark.h: before and after each effect, each job, each netlink request
 that changes something, each step of a file) that the daemon passes in each phase, with 1 NIC and with 4:
@@ -66,7 +67,8 @@ class Matrix:
 
     def up(self):
         if self.node is None:
-            self.node = Node(self.options.seed).__enter__()
+            flags = ["--synchronous-hooks"] if self.options.synchronous else []
+            self.node = Node(self.options.seed, flags).__enter__()
             self.before = self.node.dump()
         return self.node
 
@@ -160,7 +162,7 @@ class Matrix:
                 traceback.print_exc(file=sys.stdout)
                 self.node.cluster.show_logs()
                 print(f"---- points passed ----\n{' '.join(self.node.cluster.trace()[-60:])}")
-                print(f"---- again: kill.py --phase {case.phase} --nics {case.nics} --only {case.points[0]}", flush=True)
+                print(f"---- again: kill.py --phase {case.phase} --nics {case.nics} --only {' '.join(case.points)}", flush=True)
                 self.down()
                 return False
             if len(deaths) > self.node.by_hand:
@@ -176,10 +178,11 @@ class Matrix:
 
     def chosen(self, points):
         """Of all points those that this run is to try, as cases."""
-        mark, _, number = (self.options.only or "").partition("#")
-        if mark:
-            return [Case(*column, (point,)) for column, marks in points.items()
-                    for point in ([self.options.only] if number else marks.get(mark, []))]
+        only = self.options.only
+        if only and "#" in only[0]:
+            return [Case(*column, tuple(only)) for column in points]
+        if only:
+            return [Case(*column, (point,)) for column, marks in points.items() for point in marks.get(only[0], [])]
         if not self.options.short:
             return [Case(*column, (point,)) for column, marks in points.items()
                     for times in marks.values() for point in times]
@@ -233,11 +236,12 @@ class Matrix:
 def options():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--short", action="store_true")
-    parser.add_argument("--only", metavar="MARK[#N]")
+    parser.add_argument("--only", nargs="+", metavar="MARK[#N]", help="this mark; or this point, and those of the later lives")
     parser.add_argument("--phase", choices=PHASES)
     parser.add_argument("--nics", type=int, choices=[1, 4])
     parser.add_argument("--again", type=int, metavar="N", help="lives with more than one death (100, short 10)")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
+    parser.add_argument("--synchronous", action="store_true", help="the daemon's hooks wait for the moves")
     parser.add_argument("--verbose", action="store_true")
     found = parser.parse_args()
     if found.again is None:

@@ -53,15 +53,16 @@ NICS = (
 class KillableCluster(Cluster):
     """Each of its daemons writes the trace and looks for the point at which to die."""
 
-    def __init__(self, **options):
+    def __init__(self, flags=(), **options):
         super().__init__(kubelet_options={"sync_backoff": 0.05}, **options)
+        self.flags = flags
         self.trace_path = os.path.join(self.directory, "marks")
         self.kill_path = os.path.join(self.directory, "kill-at")
         self.log_limit = 0
 
     def start_dranetd(self, *flags, environment=None, **options):
         more = {"DRANETD_MARK_TRACE": self.trace_path, "DRANETD_KILL_AT": self.kill_path}
-        return super().start_dranetd(*flags, environment={**more, **(environment or {})}, **options)
+        return super().start_dranetd(*self.flags, *flags, environment={**more, **(environment or {})}, **options)
 
     def arm(self, point):
         """Whole or not at all: the daemon reads it at any moment."""
@@ -157,8 +158,8 @@ def features(sock, name):
 class Node:
     """One corner, one API server and kubelet, four NICs, and a daemon at a time."""
 
-    def __init__(self, seed):
-        self.cluster = KillableCluster(seed=seed)
+    def __init__(self, seed, flags=()):
+        self.cluster = KillableCluster(seed=seed, flags=flags)
         self.plan = []      # points of the next lives
         self.deaths = []    # how many points had been passed at each
         self.by_hand = 0    # how many of them were not its own

@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """dranetd dies and comes back at the worst moments; the NIC is known and comes home."""
 
+import glob
+import json
 import os
 import signal
 import sys
@@ -8,7 +10,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from cluster import DRIVER, ROOT  # noqa: E402
-from cluster_cases import Lane, expect, refused, same  # noqa: E402
+from cluster_cases import Lane, Skip, expect, refused, same  # noqa: E402
 from kubelet import PodFailed  # noqa: E402
 
 LANE = Lane(seed=4)
@@ -129,6 +131,46 @@ def test_unprepare_waits_for_the_driver():
     cluster.restart_dranetd()
     cluster.kubelet.stop_pod(pod)
     same(cluster.device_status("stuck"), {})
+
+
+def test_hardware_out_of_sight_is_not_forgotten():
+    """A namespace that ends gives hardware back in the kernel's own time. Until then it is nowhere
+    to be seen, and its record must wait.
+
+    There is no NIC on a PCI function here that can go to a pod: the record of a veth
+    says that it is on one."""
+    cluster, _ = nic_and_claim("sight")
+    functions = [path for path in sorted(glob.glob("/sys/bus/pci/devices/*"))
+                 if os.path.exists(path + "/driver")]
+    if not functions:
+        raise Skip("no PCI function with a driver on this machine")
+    address = os.path.basename(functions[0])
+    driver = os.path.basename(os.readlink(functions[0] + "/driver"))
+    pod = cluster.kubelet.run_pod(cluster.pod_manifest("sight", "sight"))
+    cluster.check_status("sight", "net1", ["192.0.2.70/24"])
+    cluster.kill_dranetd()
+    uid = cluster.api.claim("default", "sight")["metadata"]["uid"]
+    inside = f"/run/dranetd/claims/{uid}.json"
+    path = cluster.corner.path(inside)
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    record = json.loads(text)
+    plan = record["devices"][0]["plan"]
+    plan["facts"].update(pci_address=address, driver=driver)
+    plan["host"]["type"] = ""  # what has a kind is destroyed with its namespace
+    cluster.corner.write(inside, json.dumps(record))
+    cluster.kubelet.kill_pod(pod)
+    cluster.net.nics.pop("nic0", None)
+    cluster.restart_dranetd()
+    refused(PodFailed, lambda: cluster.kubelet.stop_pod(pod, deadline=0.3),
+            f"{address} is bound to {driver}, but its interface nic0 is in no network namespace")
+    expect(os.path.exists(path), "the record was forgotten")
+    # As it was: a veth is gone with its namespace, and nothing holds the claim any more.
+    cluster.kill_dranetd()
+    cluster.corner.write(inside, text)
+    cluster.restart_dranetd()
+    cluster.kubelet.stop_pod(pod)
+    expect(not os.path.exists(path), "the record is still there")
 
 
 def test_kubelet_restart_prepares_again():
