@@ -216,7 +216,8 @@ class Matrix:
     def table(self):
         marks = sorted({mark for mark, _, _ in self.results})
         width = max(map(len, marks), default=0)
-        print(f"{'':{width}}  " + "  ".join(f"{f'{phase}/{nics}':<10}" for phase, nics in COLUMNS))
+        print(f"| {'died at':{width}} | {' | '.join(f'{phase}/{nics}'.ljust(9) for phase, nics in COLUMNS)} |")
+        print(f"|{'-' * (width + 2)}|{'|'.join('-' * 11 for _ in COLUMNS)}|")
         for mark in marks:
             cells = []
             for phase, nics in COLUMNS:
@@ -224,11 +225,11 @@ class Matrix:
                 bad = [point.split("#")[1] for point, outcome in found if outcome is False]
                 good = sum(outcome is True for _, outcome in found)
                 text = "-" if not found else f"FAIL {','.join(bad)}" if bad else f"ok {good}" if good else "never"
-                cells.append(f"{text:<10}")
+                cells.append(f"{text:<9}")
                 if found and not good and not bad:
                     self.failed += 1
                     print(f"FAIL {phase}/{nics} {mark}: was never reached")
-            print(f"{mark:{width}}  {'  '.join(cells)}".rstrip())
+            print(f"| {mark:{width}} | {' | '.join(cells)} |")
         for text in self.unreached:
             print(f"note not reached in {TRIES} tries: {text}")
 
