@@ -256,13 +256,19 @@ static struct nl_msg *message(const struct nlmsghdr *kept, int32_t was_ifindex, 
 }
 
 /* In IPv4 a route is appended to what there is of the same network and metric, as it may have been one of several; the kernel refuses the
- * very same one. In IPv6 that would make one multipath route of two. */
+ * very same one. In IPv6 that would make one multipath route of two with a gateway; those without stay apart, as fe80::/64 of each link. */
+static uint16_t how_route(const struct nlmsghdr *h)
+{
+	if (((const struct rtmsg *)nlmsg_data(h))->rtm_family == AF_INET)
+		return NLM_F_CREATE | NLM_F_APPEND;
+	return find(h, RTA_GATEWAY) || find(h, RTA_MULTIPATH) || find(h, RTA_NH_ID) ? NLM_F_CREATE | NLM_F_EXCL : NLM_F_CREATE;
+}
+
 static uint16_t how(const struct nlmsghdr *h)
 {
 	switch (h->nlmsg_type) {
 	case RTM_NEWROUTE:
-		return ((const struct rtmsg *)nlmsg_data(h))->rtm_family == AF_INET ? NLM_F_CREATE | NLM_F_APPEND
-		                                                                    : NLM_F_CREATE | NLM_F_EXCL;
+		return how_route(h);
 	case RTM_NEWNEXTHOP:
 		return find(h, NHA_GROUP) ? NLM_F_CREATE | NLM_F_REPLACE : NLM_F_CREATE | NLM_F_EXCL;
 	case RTM_NEWNEIGH:

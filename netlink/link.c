@@ -302,6 +302,8 @@ int link_move(struct nlsock *s, const struct link *have, int netns_fd, const str
 	if (!m)
 		return error_set(e, -ENOMEM, "link %s: out of memory", have->ifname);
 	bool ok = nla_put_u32(m, IFLA_NET_NS_FD, (uint32_t)netns_fd) == 0;
+	if (wish->ifindex > 0 && wish->ifindex != have->ifindex) /* kernels before 5.13 do not look at it */
+		ok &= nla_put_u32(m, IFLA_NEW_IFINDEX, (uint32_t)wish->ifindex) == 0;
 	/* Always with a name, also when it stays: without one the kernel refuses the move as soon as the present name is taken there, with
 	 * one it takes this instead. */
 	if (wish->ifname && !name_differs(have, wish))

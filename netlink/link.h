@@ -52,6 +52,7 @@ struct link_wish {
 	struct link_sizes sizes; /* 0 = as it is */
 	bool has_txqlen;
 	uint32_t txqlen;
+	int32_t ifindex; /* only of a move: the number it gets there; 0 = the kernel's choice, which is its own unless that is taken */
 };
 /* Add what differs between `have` and `wish`; false = did not fit. `*ret_any` (may be NULL): whether anything was added. */
 bool link_wish_put(struct nl_msg *m, const struct link *have, const struct link_wish *wish, bool *ret_any);
@@ -60,5 +61,5 @@ int link_apply(struct nlsock *s, const struct link *have, const struct link_wish
 int link_set_up(struct nlsock *s, int32_t ifindex, bool up, struct error *e);
 int link_set_master(struct nlsock *s, int32_t ifindex, int32_t master, struct error *e);
 /* Into another namespace together with the rest of the wish. Not atomic: after a failure the link may be there already, under either name.
- */
+ * -EBUSY: the number is taken there, and it has not moved. */
 int link_move(struct nlsock *s, const struct link *have, int netns_fd, const struct link_wish *wish, struct error *e);

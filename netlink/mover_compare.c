@@ -13,6 +13,7 @@
 #include "netlink/kept.h"
 #include "netlink/link_state.h"
 #include "netlink/mover_internal.h"
+#include "netlink/vf.h"
 
 static void differs(struct restore *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void differs(struct restore *t, const char *format, ...)
@@ -73,9 +74,9 @@ static void compare_link(struct restore *t)
 		differs(t, "master is %d, was %d", l->master, master);
 }
 
-static void sysctl_differs(const char *name, const char *is, const char *was, void *user)
+static void setting_differs(const char *name, const char *is, const char *was, void *user)
 {
-	differs(user, "sysctl %s is %s, was %s", name, is, was);
+	differs(user, "%s is %s, was %s", name, is, was);
 }
 
 static void feature_differs(const char *name, bool is, bool was, void *user)
@@ -127,7 +128,12 @@ static void compare_state(struct restore *t)
 		differs(t, "XDP program is %u, was %u", is->xdp, was->xdp);
 	if (!str_equal(is->qdisc, was->qdisc) && t->host->up == ((t->now.flags & IFF_UP) != 0))
 		differs(t, "qdisc is %s, was %s", is->qdisc, was->qdisc);
-	devconf_compare(was, is, sysctl_differs, t);
+	devconf_compare(was, is, setting_differs, t);
+	struct vf_settings vf = {0};
+	if (was->vf.known) {
+		(void)vf_get(m->host, m->sysfs, t->now.ifname, &vf, NULL);
+		vf_compare(&was->vf, &vf, setting_differs, t);
+	}
 	if (m->ethtool)
 		features_compare(m->generic, m->ethtool, t->now.ifindex, &was->features, &is->features, feature_differs, t);
 }

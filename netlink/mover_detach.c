@@ -37,12 +37,17 @@ static int free_name(struct job *j, char name[IFNAME_SIZE], struct error *e)
 
 static struct link_wish host_wish(const struct attach_plan *p)
 {
-	return (struct link_wish){
-	    .mtu = p->host.mtu, .mac = &p->host.mac, .sizes = p->host.sizes, .has_txqlen = true, .txqlen = p->host.txqlen};
+	return (struct link_wish){.ifindex = p->host.ifindex,
+	                          .mtu = p->host.mtu,
+	                          .mac = &p->host.mac,
+	                          .sizes = p->host.sizes,
+	                          .has_txqlen = true,
+	                          .txqlen = p->host.txqlen};
 }
 
 /* First with everything in one request; when that fails without having moved, the name and nothing else. An altname that the pod gave it,
- * or one of its own that somebody took on the host meanwhile, is in the way of any move and goes first. */
+ * or one of its own that somebody took on the host meanwhile, is in the way of any move and goes first; its old number is not insisted on.
+ */
 static int move_home(struct job *j, const struct link *have, struct located *ret, struct error *e)
 {
 	struct link_wish wish = host_wish(j->plan);
@@ -61,8 +66,9 @@ static int move_home(struct job *j, const struct link *have, struct located *ret
 		r = job_locate(j, ret, e);
 		if (r < 0 || ret->place != PLACE_POD)
 			return r;
-		if (attempt > 0 || ours.code != -EEXIST)
+		if (attempt > 0 || (ours.code != -EEXIST && ours.code != -EBUSY))
 			wish = (struct link_wish){0};
+		wish.ifindex = 0;
 		if (ours.code == -EEXIST)
 			(void)link_altnames_drop(j->pod, have->ifindex, NULL);
 	}

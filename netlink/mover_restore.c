@@ -19,6 +19,7 @@
 #include "netlink/link_state.h"
 #include "netlink/mover_internal.h"
 #include "netlink/route.h"
+#include "netlink/vf.h"
 
 void restore_note(struct restore *t, const struct error *ours)
 {
@@ -103,6 +104,17 @@ static void restore_state(struct restore *t)
 	struct error ours = {0};
 	if (m->ethtool)
 		(void)features_restore(m->generic, m->ethtool, t->now.ifindex, &t->host->features, &t->is.features, &ours);
+	restore_note(t, &ours);
+}
+
+/* First of all, because a PF may forbid its VF to change its MAC. */
+static void restore_vf(struct restore *t)
+{
+	struct vf_settings is = {0};
+	struct error ours = {0};
+	struct mover *m = t->j->m;
+	if (t->host->vf.known && vf_get(m->host, m->sysfs, t->now.ifname, &is, &ours) == 0)
+		vf_restore(m->host, &t->host->vf, &is, &ours);
 	restore_note(t, &ours);
 }
 
@@ -289,6 +301,7 @@ void job_restore(struct job *j, const struct link *now, char *differences, size_
 		struct error ours = {0};
 		(void)link_state_remove_altnames(j->m->host, t.now.ifindex, h, &t.is, &ours);
 		restore_note(&t, &ours);
+		restore_vf(&t);
 	}
 	restore_link(&t);
 	restore_master(&t);

@@ -2,6 +2,8 @@
 /* What a link looks like on the host, as far as it can be given back. */
 #include <errno.h>
 #include <linux/if.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -13,6 +15,7 @@
 #include "netlink/kept.h"
 #include "netlink/link_state.h"
 #include "netlink/mover_internal.h"
+#include "netlink/vf.h"
 
 uint64_t boottime_ms(void)
 {
@@ -37,6 +40,14 @@ static void take_link(const struct link *l, struct host_state *state)
 	(void)STR_COPY(state->type, l->kind);
 }
 
+/* What the kernel makes it makes again; but for a link-local address from the time before it was told to make none. */
+static bool is_made_again(const struct address_message *m, const struct link *l, const struct host_state *state)
+{
+	int32_t mode = IN6_ADDR_GEN_MODE_EUI64;
+	(void)devconf_addr_gen_mode(state, &mode);
+	return address_is_kernel_made(m, &l->mac) && ((m->address.flags & IFA_F_TEMPORARY) || mode != IN6_ADDR_GEN_MODE_NONE);
+}
+
 static int read_addresses(struct nlsock *s, const struct link *l, struct host_state *state, struct error *e)
 {
 	_cleanup_addresses_ struct address_list list = {0};
@@ -47,7 +58,7 @@ static int read_addresses(struct nlsock *s, const struct link *l, struct host_st
 	if (!state->addresses)
 		return error_set(e, -ENOMEM, "addresses of %s: out of memory", l->ifname);
 	for (size_t i = 0; i < list.n; i++)
-		if (!address_is_kernel_made(&list.v[i], &l->mac))
+		if (!is_made_again(&list.v[i], l, state))
 			state->addresses[state->n_addresses++] = list.v[i].address;
 	return 0;
 }
@@ -63,6 +74,7 @@ static int read_rest(struct mover *m, const struct link *l, struct host_state *s
 		return r;
 	if (devconf_read_more(l->ifname, &state->more_sysctls) < 0)
 		return error_set(e, -ENOMEM, "sysctls of %s: out of memory", l->ifname);
+	(void)vf_get(m->host, m->sysfs, l->ifname, &state->vf, NULL); /* most are no VFs */
 	/* Links without offloads, and kernels without ethtool netlink, have none to be changed. */
 	if (m->ethtool && features_get(m->generic, m->ethtool, l->ifindex, &state->features, NULL) == -ENOMEM)
 		return error_set(e, -ENOMEM, "offload features of %s: out of memory", l->ifname);

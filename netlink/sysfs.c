@@ -93,6 +93,12 @@ static int first_entry(const char *root, const char *format, const char *name, c
 	return best[0] ? str_copy(text, size, best) : -ENOENT;
 }
 
+static void last_component(const char *path, char *ret, size_t size)
+{
+	const char *slash = strrchr(path, '/');
+	(void)str_copy(ret, size, slash ? slash + 1 : path);
+}
+
 /* ---- netdevs --------------------------------------------------------------------------------------------------------------------- */
 
 int sysfs_netdev_pci(const char *root, const char *ifname, char ret[PCI_ADDRESS_SIZE])
@@ -102,6 +108,51 @@ int sysfs_netdev_pci(const char *root, const char *ifname, char ret[PCI_ADDRESS_
 	if (r < 0)
 		return r;
 	return pci_address_of_path(target, ret);
+}
+
+/* In switchdev mode a PF's function bears a representor of each VF beside its own netdev: "pf0vf3", or "c1pf0vf3" of another host. */
+static bool is_representor(const char *root, const char *ifname)
+{
+	char port[64];
+	if (read_text(root, "class/net/%s/phys_port_name", ifname, port, sizeof(port)) < 0)
+		return false;
+	const char *pf = strstr(port, "pf");
+	return pf && (strstr(pf, "vf") || strstr(pf, "sf"));
+}
+
+static int netdev_of(const char *root, const char *address, char ret[IFNAME_SIZE])
+{
+	char path[SYSFS_PATH_SIZE], best[IFNAME_SIZE] = "";
+	int r = path_of(path, root, "bus/pci/devices/%s/net", address);
+	if (r < 0)
+		return r;
+	_cleanup_dir_ DIR *d = opendir(path);
+	if (!d)
+		return -ENOENT;
+	for (struct dirent *entry; (entry = readdir(d));)
+		if (entry->d_name[0] != '.' && (!best[0] || strcmp(entry->d_name, best) < 0) && !is_representor(root, entry->d_name))
+			(void)STR_COPY(best, entry->d_name);
+	return best[0] ? str_copy(ret, IFNAME_SIZE, best) : -ENOENT;
+}
+
+int sysfs_netdev_vf(const char *root, const char *ifname, char ret_pf[IFNAME_SIZE], uint32_t *ret_index)
+{
+	enum { VFS_MAX = 1024 };
+	char vf[PCI_ADDRESS_SIZE], pf[PCI_ADDRESS_SIZE], other[PCI_ADDRESS_SIZE], target[SYSFS_PATH_SIZE], format[64];
+	if (sysfs_netdev_pci(root, ifname, vf) < 0 || read_link(root, "bus/pci/devices/%s/physfn", vf, target, sizeof(target)) < 0)
+		return -ENOENT;
+	last_component(target, pf, sizeof(pf));
+	for (uint32_t i = 0; i < VFS_MAX; i++) {
+		snprintf(format, sizeof(format), "bus/pci/devices/%%s/virtfn%u", i);
+		if (read_link(root, format, pf, target, sizeof(target)) < 0)
+			break;
+		last_component(target, other, sizeof(other));
+		if (str_equal(other, vf)) {
+			*ret_index = i;
+			return netdev_of(root, pf, ret_pf);
+		}
+	}
+	return -ENOENT;
 }
 
 int sysfs_netdev_read(const char *root, const char *ifname, struct sysfs_netdev *ret)
@@ -155,12 +206,6 @@ static void root_of(const char *target, const char *address, char *ret, size_t s
 	memcpy(first, devices, n);
 	first[n] = '\0';
 	(void)str_copy(ret, size, first);
-}
-
-static void last_component(const char *path, char *ret, size_t size)
-{
-	const char *slash = strrchr(path, '/');
-	(void)str_copy(ret, size, slash ? slash + 1 : path);
 }
 
 int sysfs_pci_read(const char *root, struct pci_names *names, const char *address, struct sysfs_pci *ret)

@@ -25,6 +25,9 @@ struct sysfs_netdev {
 /* -ENOENT when the netdev is gone (a link event may be older than the present). */
 int sysfs_netdev_read(const char *root, const char *ifname, struct sysfs_netdev *ret);
 
+/* Of a VF's netdev: the netdev of its PF, and which of its VFs it is. -ENOENT: it is none, or its PF has no netdev. */
+int sysfs_netdev_vf(const char *root, const char *ifname, char ret_pf[IFNAME_SIZE], uint32_t *ret_index);
+
 /* ---- PCI functions --------------------------------------------------------------------------------------------------------------- */
 
 struct pci_names; /* vendor and device names from systemd's hardware database */
