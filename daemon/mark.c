@@ -2,6 +2,7 @@
 #include "daemon/mark.h"
 
 #ifdef DRANETD_MARKS
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -79,6 +80,7 @@ static bool is_time(const char *name)
 static void hear(const char *group, const char *what, const char *step)
 {
 	char name[MARK_NAME_SIZE], line[MARK_NAME_SIZE + 1];
+	int error = errno; /* of the call before the point, which may not have been looked at yet */
 	snprintf(name, sizeof(name), "%s.%s.%s", group, what, step);
 	snprintf(line, sizeof(line), "%s\n", name);
 	pthread_mutex_lock(&marks.mutex);
@@ -87,6 +89,7 @@ static void hear(const char *group, const char *what, const char *step)
 	if (marks.kill_at && is_time(name))
 		kill(getpid(), SIGKILL);
 	pthread_mutex_unlock(&marks.mutex);
+	errno = error;
 }
 
 void mark_listen(void)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/base/cleanup.h"
+#include "core/base/mark.h"
 #include "core/base/str.h"
 #include "netlink/link_state.h"
 
@@ -158,7 +159,9 @@ static void write_text(const char *family, const char *ifname, const char *name,
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return; /* what could not be written is found by the comparison */
+	mark("sysctl", "restore", "begin");
 	(void)!write(fd, text, strlen(text));
+	mark("sysctl", "restore", "end");
 	close(fd);
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/base/cleanup.h"
+#include "core/base/mark.h"
 #include "core/base/str.h"
 #include "netlink/address.h"
 #include "netlink/link_state.h"
@@ -51,7 +52,9 @@ static int sysctl_write(const struct sysctl *c, const char *ifname, struct error
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT && c->may_lack ? 0 : error_set(e, -errno, "cannot open %s: %s", path, strerror(errno));
+	mark("sysctl", "set", "begin");
 	ssize_t written = write(fd, value, (size_t)n);
+	mark("sysctl", "set", "end");
 	int r = written == n ? 0 : error_set(e, written < 0 ? -errno : -EIO, "cannot set %s to %d: %s", path, c->value, strerror(errno));
 	close(fd);
 	return r;
