@@ -232,12 +232,6 @@ static void request_begin(struct api_request *r, bool force)
 		soon_arm(r->api);
 }
 
-static int text_copy(char **to, const char *from)
-{
-	*to = from ? strdup(from) : NULL;
-	return from && !*to ? -ENOMEM : 0;
-}
-
 int api_start(struct api *a, const struct api_call *call, struct api_request **ret)
 {
 	struct api_request *r = calloc(1, sizeof(*r));
@@ -253,8 +247,10 @@ int api_start(struct api *a, const struct api_call *call, struct api_request **r
 	};
 	if (call->body)
 		r->body = json_dumps(call->body, JSON_COMPACT);
-	if (text_copy(&r->method, call->method) < 0 || text_copy(&r->path, call->path) < 0 ||
-	    text_copy(&r->content_type, call->content_type) < 0 || (call->body && !r->body)) {
+	r->method = strdup(call->method);
+	r->path = strdup(call->path);
+	r->content_type = call->content_type ? strdup(call->content_type) : NULL;
+	if (!r->method || !r->path || (call->content_type && !r->content_type) || (call->body && !r->body)) {
 		request_free(r);
 		return -ENOMEM;
 	}
