@@ -11,6 +11,7 @@ that changes something, each step of a file) that the daemon passes in each phas
   detach   it gives them back
   restart  it runs, and a new daemon takes it over
   abandon  as attach, but there is no new daemon before the pod was taken down again
+  undo     a NIC cannot be configured as the claim wants it, and comes back; the pod never runs
 
 Then, for each of them, the whole life of a pod on a real containerd: there the daemon kills itself, is started
 again, kubelet and runtime try again as they do, and
@@ -39,7 +40,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from kill_node import Node  # noqa: E402
 
-PHASES = ("attach", "detach", "restart", "abandon")
+PHASES = ("attach", "detach", "restart", "abandon", "undo")
 COLUMNS = [(phase, nics) for phase in PHASES for nics in (1, 4)]
 TRIES = 3
 Case = collections.namedtuple("Case", "phase nics points")
@@ -84,7 +85,7 @@ class Matrix:
         node = self.up()
         cluster = node.cluster
         node.deaths, node.by_hand, node.plan = [], 0, []
-        pod = node.create_pod(nics)
+        pod = node.create_pod(nics, phase == "undo")
 
         def begin(which):
             cluster.clear_trace()
@@ -102,6 +103,14 @@ class Matrix:
             begin("abandon")
             self.abandon(pod, nics)
             end("abandon")
+        elif phase == "undo":
+            begin("undo")
+            node.drive(lambda: node.fail_pod(pod, len(points)), 40)
+            lines = cluster.trace()
+            cluster.arm("")
+            node.drive(lambda: node.stop_pod(pod), 40)
+            node.settle()
+            found.append((lines, list(node.deaths)))
         else:
             begin("attach")
             node.drive(lambda: node.start_pod(pod), 40)
@@ -119,6 +128,8 @@ class Matrix:
             end("detach")
         node.check_home(self.before)
         node.check_never_without(pod)
+        if phase == "undo" and node.said(pod):
+            raise AssertionError(f"a container of the pod that cannot have its devices ran: {node.said(pod)}")
         node.check_forgotten(pod)
         node.check_possible()
         return found[0]

@@ -287,10 +287,15 @@ class Node:
 
     # ---- a pod's life ---------------------------------------------------------------------------
 
-    def create_pod(self, count):
-        """A claim of `count` NICs and a pod whose container proves that they are there before it does anything."""
+    def create_pod(self, count, doomed=False):
+        """A claim of `count` NICs and a pod whose container proves that they are there before it does anything.
+        With `doomed` one of the NICs, after others where there are others, asks for what the kernel refuses."""
         self.serial += 1
-        name, nics = f"pod{self.serial}", NICS[:count]
+        name, nics = f"pod{self.serial}", list(NICS[:count])
+        if doomed:
+            at = count // 2
+            nics[at] = nics[at]._replace(parameters={**nics[at].parameters, "routes": [
+                *nics[at].parameters.get("routes", []), {"destination": "100.64.0.0/10", "gateway": "100.127.0.1"}]})
         self.cluster.create({
             "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim", "metadata": {"name": name},
             "spec": {"devices": {
@@ -320,6 +325,24 @@ class Node:
         finally:
             if self.hold is None and pod.sandbox is not None:
                 self.hold = Hold(self.cluster.corner, self.cluster.cri.sandbox_netns(pod.sandbox))
+
+    def fail_pod(self, pod, points):
+        """Until an attempt of the last daemon that is to die, or of its heir, has failed for the doomed NIC."""
+        kubelet, end = self.cluster.kubelet, time.monotonic() + 15
+        while True:
+            deaths = len(self.deaths)
+            try:
+                kubelet._start(pod)
+            except KubeletError as error:
+                if "cannot add the route 100.64.0.0/10" in str(error) and deaths >= points:
+                    return
+            else:
+                raise AssertionError("the pod runs without a route that the kernel refuses")
+            if time.monotonic() > end:
+                if deaths < points:
+                    return  # what it was to die at did not come
+                raise AssertionError("no attempt failed for the route: " + "; ".join(pod.messages()))
+            time.sleep(0.05)
 
     def disturb(self, count):
         """What a pod may do to its NICs, and must not leave on them."""
