@@ -133,6 +133,12 @@ int record_encode(const struct claim_record *r, char **ret, size_t *ret_len, str
 	char *text = json_dumps(object, JSON_INDENT(1) | JSON_ENSURE_ASCII);
 	if (!text)
 		return error_set(e, -ENOMEM, "out of memory");
+	/* What could not be read again must not be relied on. */
+	if (strlen(text) > RECORD_TEXT_MAX) {
+		size_t len = strlen(text);
+		free(text);
+		return error_set(e, -E2BIG, "the record of claim %s would have %zu bytes, more than %d", r->ref.uid, len, RECORD_TEXT_MAX);
+	}
 	*ret = text;
 	*ret_len = strlen(text);
 	return 0;

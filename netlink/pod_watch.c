@@ -71,7 +71,7 @@ int mover_open_watch(struct mover *m, int netns_fd, int *ret_fd, struct error *e
 static void take_messages(struct pod_watch *w, const void *data, size_t len)
 {
 	int left = (int)len;
-	for (const struct nlmsghdr *h = data; NLMSG_OK(h, left) && !w->closing; h = NLMSG_NEXT(h, left)) {
+	for (const struct nlmsghdr *h = data; nlmsg_ok(h, left) && !w->closing; h = nlmsg_next((struct nlmsghdr *)h, &left)) {
 		struct ifinfomsg info;
 		struct link l;
 		if (h->nlmsg_type != RTM_DELLINK || h->nlmsg_len < NLMSG_LENGTH(sizeof(info)))

@@ -5,9 +5,13 @@
 #include <string.h>
 
 #include "netlink/address.h"
+#include "netlink/features.h"
+#include "netlink/kept_internal.h"
 #include "netlink/link.h"
+#include "netlink/link_state.h"
 #include "netlink/monitor_internal.h"
 #include "netlink/route.h"
+#include "netlink/vf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -52,6 +56,32 @@ static void parse(const struct nlmsghdr *h)
 		abort();
 }
 
+/* What a link loses: read, kept, walked and formatted. */
+static void parse_state(const struct nlmsghdr *h)
+{
+	struct host_state state = {0};
+	struct vf_settings vf;
+	struct bytes features = {0};
+	if (link_state_parse(h, &state) == 0)
+		for (const char *name = NULL; (name = bytes_next(&state.altnames, name));)
+			if (strlen(name) == 0)
+				abort();
+	host_state_free(&state);
+	(void)vf_parse(h, 1, &vf);
+	(void)features_parse(h, &features);
+	free(features.data);
+}
+
+static void walk(struct bytes *objects)
+{
+	for (struct nlmsghdr *k = NULL; (k = kept_next(objects, k));) {
+		char text[64];
+		kept_format(k, text, sizeof(text));
+		(void)kept_kind(k, 4);
+		kept_rename(k, 4, 2);
+	}
+}
+
 static void take(struct monitor_table *t, const struct nlmsghdr *h)
 {
 	int before = (int)t->n_links;
@@ -77,6 +107,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct monitor_callbacks to = {
 	    .begin = see, .device = see_device, .gone = see_gone, .end = see, .uplinks = see_uplinks};
+	static const struct mac mac = {6, {2, 0, 0, 0, 0, 1}};
+	static const struct address address = {.prefix = {{IP_V4, {10, 5, 0, 2}}, 24}};
+	const struct kept_owner owner = {4, "nic0", &mac, &address, 1};
+	struct bytes kept = {0};
 	struct monitor_table t = {.sysfs = "/nonexistent"};
 	if (size > NLSOCK_RECEIVE_SIZE || pci_names_new(&t.names) < 0)
 		return 0;
@@ -87,8 +121,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			memcpy(copy, data, size);
 		for (struct nlmsghdr *h = (struct nlmsghdr *)copy; nlmsg_ok(h, left); h = nlmsg_next(h, &left)) {
 			parse(h);
+			parse_state(h);
 			take(&t, h);
+			if (kept_take(h, &owner, &kept) == 0 && kept_kind(kept_next(&kept, NULL), 4) == 0)
+				abort();
 		}
+		walk(&kept);
+		free(kept.data);
+		/* The same as a record from disk may hold it. */
+		struct bytes record = {copy, size};
+		walk(&record);
 		(void)table_note_uevent(&t, (const char *)copy, size);
 		(void)table_flush(&t, false, &to, NULL);
 		(void)table_flush_uplinks(&t, &to, NULL);

@@ -454,6 +454,23 @@ static void test_not_utf8(void **state)
 	claim_record_free(&r);
 }
 
+/* A device with more routes than a record can say is refused at once, not found unreadable after a restart. */
+static void test_too_large(void **state)
+{
+	struct claim_record r = full_record(UID);
+	struct host_state *h = &r.devices[0].plan->host;
+	struct error e = {0};
+	char *text = NULL;
+	size_t len;
+	(void)state;
+	free(h->objects.data);
+	h->objects = (struct bytes){calloc(1, RECORD_TEXT_MAX / 2), RECORD_TEXT_MAX / 2};
+	assert_int_equal(record_encode(&r, &text, &len, &e), -E2BIG);
+	assert_null(text);
+	assert_non_null(strstr(e.text, UID));
+	claim_record_free(&r);
+}
+
 /* ---- the directory --------------------------------------------------------------------------------------------------------------- */
 
 static char root[64];
@@ -704,6 +721,7 @@ int main(void)
 	    cmocka_unit_test(test_strict_reader),
 	    cmocka_unit_test(test_record_of_the_first_version),
 	    cmocka_unit_test(test_not_utf8),
+	    cmocka_unit_test(test_too_large),
 	    cmocka_unit_test_setup_teardown(test_write_load_remove, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_broken_files, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_one_owner, setup, teardown),
