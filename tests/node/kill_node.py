@@ -328,7 +328,7 @@ class Node:
 
     def fail_pod(self, pod, points):
         """Until an attempt of the last daemon that is to die, or of its heir, has failed for the doomed NIC."""
-        kubelet, end = self.cluster.kubelet, time.monotonic() + 15
+        kubelet, end = self.cluster.kubelet, time.monotonic() + 10
         while True:
             deaths = len(self.deaths)
             try:
