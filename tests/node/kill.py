@@ -119,7 +119,7 @@ class Matrix:
             if phase == "restart":
                 begin("restart")
                 node.kill()
-                node.wait(lambda: node.deaths and node.connected(), 20, "the new daemon")
+                node.wait(lambda: node.deaths and node.connected(), 30, "the new daemon")
                 end("restart")
             node.check_running(pod, nics)
             node.disturb(nics)

@@ -268,7 +268,7 @@ class Node:
         rest, and not that there is nothing to come, look longer."""
         quiet = 0.03 if len(self.deaths) > self.by_hand else 0.12
         last, since = None, time.monotonic()
-        end = since + 10
+        end = since + 30  # the kubelet dials a socket for 10 s, and a daemon may die under it
         while time.monotonic() < end:
             self.tick()
             now = (len(self.cluster.trace()), len(self.deaths))
