@@ -28,7 +28,7 @@ enum {
 
 struct cdi {
 	char driver[64];
-	char state_directory[PATH_SIZE];
+	char state_directory[PATH_SIZE], cdi_directory[PATH_SIZE];
 	int cdi_fd;      /* --cdi-dir */
 	int gate_root;   /* <state>/gate */
 	int attached_fd; /* <state>/attached: the markers */
@@ -140,8 +140,9 @@ int cdi_open(const char *cdi_directory, const char *state_directory, const char 
 	if (!c)
 		return error_set(e, -ENOMEM, "out of memory");
 	c->cdi_fd = c->gate_root = c->attached_fd = c->gate_fd = -1;
-	int r = STR_COPY(c->driver, driver) < 0 || STR_COPY(c->state_directory, state_directory) < 0
-	            ? error_set(e, -ENAMETOOLONG, "the driver's or the state directory's name is too long")
+	int r = STR_COPY(c->driver, driver) < 0 || STR_COPY(c->state_directory, state_directory) < 0 ||
+	                STR_COPY(c->cdi_directory, cdi_directory) < 0
+	            ? error_set(e, -ENAMETOOLONG, "the driver's, the CDI or the state directory's name is too long")
 	            : open_directory(cdi_directory, 0755, &c->cdi_fd, e);
 	if (r == 0)
 		r = open_below(c, "gate", &c->gate_root, e);
@@ -202,6 +203,22 @@ void cdi_spec_text(const struct cdi *c, const char *claim_uid, enum token token,
 	buf_puts(ret, "}}]}\n");
 }
 
+/* The directory is not ours alone: where somebody removed it, with or without making another one, what we hold open takes no more files. */
+static int open_temporary(struct cdi *c, const char *temporary)
+{
+	enum { FLAGS = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW };
+	int fd = openat(c->cdi_fd, temporary, FLAGS, 0644), anew = -1;
+	if (fd >= 0 || errno != ENOENT)
+		return fd < 0 ? -errno : fd;
+	int r = open_directory(c->cdi_directory, 0755, &anew, NULL);
+	if (r < 0)
+		return r;
+	close_fd(&c->cdi_fd);
+	c->cdi_fd = anew;
+	fd = openat(c->cdi_fd, temporary, FLAGS, 0644);
+	return fd < 0 ? -errno : fd;
+}
+
 static int write_spec(struct cdi *c, const char *claim_uid, enum token token, const char *sandbox_gate_path)
 {
 	char name[SPEC_NAME_SIZE], temporary[SPEC_NAME_SIZE];
@@ -212,9 +229,9 @@ static int write_spec(struct cdi *c, const char *claim_uid, enum token token, co
 	cdi_spec_text(c, claim_uid, token, sandbox_gate_path, &text);
 	if (text.failed)
 		return -ENOMEM;
-	_cleanup_close_ int fd = openat(c->cdi_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	_cleanup_close_ int fd = open_temporary(c, temporary);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	mark("cdi", "spec-open", "end");
 	ssize_t n = write(fd, text.data, text.len);
 	mark("cdi", "spec-write", "end");

@@ -278,6 +278,24 @@ def feed(cluster, batch):
         process.communicate("\n".join(batch) + "\n", timeout=60)
 
 
+def test_kernel_that_is_busy():
+    """Somebody makes and deletes links by the hundred, and every move waits its turn: a hook that cannot wait longer says
+    so itself, the runtime never drops the driver for it, and the kubelet's next try finds more done."""
+    cluster, nics, before = node(4)
+    told = cluster.dranetd_log().count("no connection to the runtime")
+    batch = "\n".join(f"link {what} crowd{i}{kind}" for _ in range(2) for what, kind in (("add", " type ifb"), ("del", ""))
+                      for i in range(80))
+    crowds = [threading.Thread(target=feed, args=(cluster, batch.replace("crowd", f"crowd{part}x").split("\n")))
+              for part in range(2)]
+    for thread in crowds:
+        thread.start()
+    proven = Proven(cluster, "busy", *nics).run().check()
+    for thread in crowds:
+        thread.join()
+    same(cluster.dranetd_log().count("no connection to the runtime"), told, "times the runtime dropped the driver")
+    finish(cluster, [proven], before)
+
+
 # ---- disk -----------------------------------------------------------------------------------------
 
 
@@ -354,6 +372,14 @@ def test_disk_that_takes_no_change():
     wants.run().check().stop()
     check_all_home(cluster, before)
     same(half_done(cluster), [])
+
+
+def test_directory_of_cdi_files_removed():
+    cluster, nics, before = node(2)
+    runs = Proven(cluster, "runs", nics[0]).run().check()
+    cluster.corner.run(["rm", "-rf", "/run/cdi"])
+    comes = Proven(cluster, "comes", nics[1]).run(deadline=15).check()
+    finish(cluster, [runs, comes], before)
 
 
 def test_start_with_an_unusable_state_directory():

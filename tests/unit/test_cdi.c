@@ -203,6 +203,26 @@ static void make_file(const char *directory, const char *name)
 	close(fd);
 }
 
+static void test_directory_removed(void **state)
+{
+	struct paths *p = *state;
+	struct cdi *c;
+	struct error e = {0};
+	char command[300];
+	if (!can_run(p))
+		skip();
+	assert_int_equal(cdi_open(p->cdi, p->state, "dra.net", &c, &e), 0);
+	for (int made_again = 0; made_again < 2; made_again++) {
+		snprintf(command, sizeof(command), "rm -rf '%s'%s%s", p->cdi, made_again ? " && mkdir " : "", made_again ? p->cdi : "");
+		assert_int_equal(system(command), 0);
+		assert_int_equal(cdi_write(c, UID, TOKEN_NONE, NULL, &e), 0);
+		assert_int_equal(cdi_write(c, UID, TOKEN_PENDING, NULL, &e), 0);
+		assert_true(exists(p->cdi, "dra.net-" UID ".json"));
+		assert_int_equal(count_files(p->cdi), 1);
+	}
+	cdi_close(c);
+}
+
 static void test_sweep(void **state)
 {
 	const struct paths *p = *state;
@@ -250,6 +270,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_token, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_dies_with_its_process, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_directory_removed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_sweep, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_bad_uids, setup, teardown),
 	};
