@@ -92,6 +92,15 @@ void attachment_doubt(struct attachment *a)
 	a->restore = a->touched;
 }
 
+void attachment_doubt_calmly(const struct core *c, struct attachment *a)
+{
+	uint64_t earliest = a->heard_at ? a->heard_at + c->options.retry_min_ms : 0;
+	attachment_doubt(a);
+	if (earliest > c->now && a->retry_at == NEVER)
+		a->retry_at = earliest;
+	a->heard_at = earliest > c->now ? earliest : c->now;
+}
+
 bool attachment_is_stale(const struct core *c, const struct attachment *a)
 {
 	return *c->boot_id && *a->record->boot_id && !str_equal(a->record->boot_id, c->boot_id);

@@ -52,6 +52,7 @@ struct attachment {
 	uint64_t op;
 	enum effect_type op_type;
 	unsigned failures;        /* in a row */
+	uint64_t heard_at;        /* when a doubt from the pod was last followed */
 	uint64_t retry_at;        /* NEVER = not waiting */
 	char error[ERROR_KEPT];   /* "" = the last operation worked */
 	char warning[ERROR_KEPT]; /* what could not be restored when it came home */
@@ -74,7 +75,7 @@ struct claim {
 	bool unprepare; /* the kubelet wants it gone */
 	/* The record on disk: versions, so that "durable" can be asked of any change. */
 	uint64_t version, stored, storing;
-	uint64_t intent;   /* the version that says where the devices are to go */
+	uint64_t intent;   /* the version that must be on disk before one goes into a pod: where to, and that it is not there yet */
 	uint64_t attached; /* the version that says that they are there */
 	uint64_t store_op, forget_op;
 	struct retry store_retry;
@@ -188,6 +189,9 @@ bool claim_has_movable(const struct claim *claim);
 const struct attachment *claim_failing(const struct claim *claim); /* the first whose last operation failed and waits */
 /* It was not on the host, and may be by now: look, and if it is there it is not as it was. */
 void attachment_doubt(struct attachment *a);
+/* The same on the word of the pod's namespace. Whoever may make links in there may remove them as fast as they like: that must not keep
+ * the worker from other pods' devices. */
+void attachment_doubt_calmly(const struct core *c, struct attachment *a);
 bool attachment_is_stale(const struct core *c, const struct attachment *a); /* its host state is of an earlier boot */
 void claim_changed(struct claim *claim);                                    /* the record changed: it will be stored */
 void claim_set_wish(struct claim *claim, bool pod, const struct sandbox *sandbox);

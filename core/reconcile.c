@@ -203,6 +203,7 @@ static void attachment_gone(struct core *c, struct attachment *a)
 	if (a->record->state == DEVICE_ATTACHED) {
 		device_apply(c, a->device, DEVICE_EVENT_RELEASED, a, 0, 0, "it does not exist any more");
 		claim_changed(a->claim);
+		a->claim->intent = a->claim->version;
 		a->claim->status_dirty = true;
 	}
 	a->where[0] = 0;
@@ -297,7 +298,10 @@ static void released(struct core *c, struct attachment *a, const struct event *e
 		effect_event(c, SUBJECT_CLAIM, a->claim, "NetworkDeviceGone", message);
 		a->gone_told = true;
 	}
-	claim_changed(a->claim);
+	claim_changed(claim);
+	/* Should it go into the same sandbox again, the record must not say that it is there: after a crash in the middle it would be
+	 * taken for configured. */
+	claim->intent = claim->version;
 }
 
 static void move_failed(struct core *c, struct attachment *a, const struct event *e)
@@ -349,8 +353,10 @@ void move_done(struct core *c, struct attachment *a, const struct event *e)
 			a->record->pod = *e->done.pod;
 	}
 	/* It was pulled, and perhaps even plugged in again, or came to the host, while the worker had its result already: look. */
-	if ((a->place != PLACE_HOST && a->stirred && a->device->present) || (a->place == PLACE_POD && a->lost))
+	if (a->place != PLACE_HOST && a->stirred && a->device->present)
 		attachment_doubt(a);
+	else if (a->place == PLACE_POD && a->lost)
+		attachment_doubt_calmly(c, a);
 }
 
 /* ---- the claim as a whole ---------------------------------------------------------------------------------------------------------------

@@ -223,7 +223,7 @@ static void sandbox_device_gone(struct core *c, const struct event *e)
 				if (a->op)
 					a->lost = true;
 				else if (a->place == PLACE_POD)
-					attachment_doubt(a);
+					attachment_doubt_calmly(c, a);
 			}
 		}
 }
