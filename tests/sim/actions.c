@@ -269,7 +269,7 @@ static void illegal(struct sim *s)
 {
 	int pod = (int)sim_choose(s, PODS);
 	struct wpod *p = &s->pods[pod];
-	switch (sim_choose(s, 5)) {
+	switch (sim_choose(s, 6)) {
 	case 0: /* the kubelet restarted: Prepare for what is prepared */
 		if (p->phase >= POD_PREPARED && p->phase <= POD_RUNNING)
 			call_request(s, EVENT_PREPARE, CALL_AGAIN, pod);
@@ -291,6 +291,11 @@ static void illegal(struct sim *s)
 		sim_feed(s, &e);
 		break;
 	}
+	case 4: /* a pod removes links of its own */
+		for (int n = 0; n < s->n_sandboxes; n++)
+			if (s->sandboxes[n].pinned && sim_choose(s, 2))
+				tell_left(s, n);
+		break;
 	default: /* a result nobody waits for */
 	{
 		struct event e = {.type = EVENT_DONE, .done = {.op = 1000000 + sim_choose(s, 5), .place = PLACE_HOST}};

@@ -73,15 +73,34 @@ static bool node_needs(const struct sim *s, int i)
 	return all_told(s) && s->devices[i].exists && s->devices[i].place == ON_HOST && device_is_uplink(s, i);
 }
 
+/* Whoever may remove links in a pod must not keep dranetd busy. */
+static void check_look(struct sim *s, const struct effect *f)
+{
+	struct wdevice *d = &s->devices[device_index(f->move.plan->facts.name)];
+	bool again = d->looked_epoch == s->epoch && str_equal(d->looked_for, f->move.claim.uid);
+	if (again && s->now < d->looked_at + 400)
+		sim_break(s, "promise 4: %s is looked for again and again on a pod's word", f->move.plan->facts.name);
+	d->looked_at = s->now;
+	d->looked_epoch = s->epoch;
+	STR_COPY(d->looked_for, f->move.claim.uid);
+}
+
 void check_begin(struct sim *s, const struct effect *f)
 {
 	if (s->failing && f->type == s->failed_type && str_equal(effect_subject(f), s->failed_subject))
 		sim_break(s, "promise 4: what failed for %s is begun again without a pause", s->failed_subject);
+	if (f->type == EFFECT_PROBE && s->telling_left)
+		check_look(s, f);
 	if (f->type == EFFECT_SNAPSHOT && node_needs(s, device_index(f->snapshot.device)))
 		sim_break(s, "promise 7: %s carries the node's route and is prepared", f->snapshot.device);
 	const struct claim_record *r = f->type == EFFECT_ATTACH ? record_of(s, f->move.claim.uid) : NULL;
 	if (f->type == EFFECT_ATTACH && (!r || !str_equal(r->sandbox.id, f->move.sandbox)))
 		sim_break(s, "promise 5: %s goes into %s and the record does not say so", f->move.plan->facts.name, f->move.sandbox);
+	for (size_t i = 0; r && i < r->n; i++)
+		if (str_equal(r->devices[i].device, f->move.plan->facts.name) && r->devices[i].state == DEVICE_ATTACHED &&
+		    str_equal(r->devices[i].attached_in, f->move.sandbox))
+			sim_break(s, "promise 5: %s goes into %s and the record says that it is there", f->move.plan->facts.name,
+			          f->move.sandbox);
 	if (f->type == EFFECT_ATTACH && node_needs(s, device_index(f->move.plan->facts.name)))
 		sim_break(s, "promise 7: %s carries the node's route and is attached", f->move.plan->facts.name);
 }
@@ -143,7 +162,7 @@ void check_told(struct sim *s, const struct pending *p)
 		return;
 	int i = device_index(f->move.plan->facts.name);
 	bool changed = p->differences && p->place == PLACE_HOST;
-	if (f->type == EFFECT_ATTACH && p->result && (p->place == PLACE_POD || changed)) {
+	if (f->type == EFFECT_ATTACH && p->result && (p->place == PLACE_POD || p->place == PLACE_UNKNOWN || changed)) {
 		unsigned half = 0;
 		s->devices[i].half = true;
 		for (size_t k = 0; k < c->n; k++)

@@ -230,8 +230,9 @@ static int run_until(uint64_t seed, uint64_t schedules, const char *text)
 		size_t n = schedule(seed + i, &choices);
 		struct sim *s = run(choices, n, false);
 		bool found = *s->broken && strncmp(s->broken, text, strlen(text)) == 0;
+		unsigned long long failed = seed + i;
 		if (found)
-			printf("seed %llu: %s\n", (unsigned long long)(seed + i), s->broken);
+			printf("seed %llu: %s\n", failed, s->broken);
 		free(s);
 		free(choices);
 		if (found)

@@ -132,6 +132,8 @@ MUTATIONS = [
              "\tuint64_t wait = c->options.retry_min_ms;", "\tuint64_t wait = 0;"),
     Mutation("a refused sandbox hurries what has just failed", "promise 4", "claims.c",
              "\tclaim_hurry_moves(claim, true);\n}", "\tclaim_hurry(claim);\n}"),
+    Mutation("a pod that removes links has its devices looked for each time", "promise 4", "claims.c",
+             "\t\ta->retry_at = earliest;\n", "\t\t(void)a;\n", 16826),
     # ---- promise 5: a crash changes nothing
     Mutation("an attach does not wait for the record to say so", "promise 5", "reconcile.c",
              "\tif (claim->stored < claim->intent) {", "\tif (false) {"),
@@ -154,6 +156,8 @@ MUTATIONS = [
     Mutation("the record of a Prepare that failed stays", "promise 5", "prepare.c",
              "\tclaim->phase = CLAIM_UNPREPARED;\n\tclaim->record.unprepared = true;\n\tclaim->status_dirty = false;\n"
              "\tclaim_changed(claim);\n", "\tclaim_remove(c, claim);\n"),
+    Mutation("what goes into the same sandbox again may be there by the record", "promise 5", "reconcile.c",
+             "\tclaim->intent = claim->version;\n}", "}"),
     # ---- promise 6: the status tells the truth
     Mutation("no status after a move", "promise 6", "reconcile.c",
              "\ta->op = 0;\n\ta->claim->status_dirty = true;\n\tif (a->op_type == EFFECT_SNAPSHOT)",
@@ -181,7 +185,7 @@ MUTATIONS = [
     Mutation("a device pulled in a pod is told to nobody", "promise 6", "reconcile.c",
              "\tif (!a->gone_told)\n", "\tif (false)\n", 2336),
     Mutation("a device pulled in a pod is not looked for", "promise 6", "sandbox.c",
-             "\t\t\t\t\tattachment_doubt(a);\n", "\t\t\t\t\t(void)a;\n"),
+             "\t\t\t\t\tattachment_doubt_calmly(c, a);\n", "\t\t\t\t\t(void)a;\n"),
     Mutation("a device pulled in a pod during an operation is not looked for", "promise 6", "sandbox.c",
              "\t\t\t\t\ta->lost = true;\n", "\t\t\t\t\t(void)a;\n", 4532),
     Mutation("a link that left a pod under an unknown name is nobody's", "promise 6", "sandbox.c",

@@ -56,7 +56,7 @@ uint32_t perform_ways(const struct pending *p)
 	switch (p->effect.type) {
 	case EFFECT_ATTACH:
 	case EFFECT_DETACH:
-		return 5;
+		return 6;
 	default:
 		return 2;
 	}
@@ -97,8 +97,9 @@ static void perform_attach(struct sim *s, struct pending *p, uint32_t how)
 		s->uplinks_told = false;
 	}
 	if (how >= 2) {
-		d->place = how == 2 ? sandbox : ON_HOST;
-		if (how == 2) { /* the undo failed too: half configured in the pod */
+		bool half = how == 2 || how == 5;
+		d->place = half ? sandbox : ON_HOST;
+		if (half) { /* the undo failed too: half configured in the pod */
 			d->mtu = 7;
 		} else if (how == 3) { /* an undo that reports success must have succeeded */
 			d->mtu = p->effect.move.plan->host.mtu;
@@ -110,6 +111,8 @@ static void perform_attach(struct sim *s, struct pending *p, uint32_t how)
 		if (d->place == ON_HOST)
 			s->sandboxes[sandbox].left |= 1u << device_index(p->effect.move.plan->facts.name);
 		found(s, p, d, sandbox);
+		if (how == 5) /* and where it is could not be asked */
+			p->place = PLACE_UNKNOWN;
 		p->result = -EIO;
 		return;
 	}
@@ -141,6 +144,8 @@ static void perform_detach(struct sim *s, struct pending *p, uint32_t how)
 		p->result = -EIO;
 	d->mtu = p->result ? 8 : p->effect.move.plan->host.mtu;
 	d->named = how != 2;
+	if (how == 5)
+		p->place = PLACE_UNKNOWN;
 }
 
 static void perform_snapshot(struct sim *s, struct pending *p, uint32_t how)

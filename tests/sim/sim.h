@@ -25,13 +25,16 @@ struct wdevice {
 	int32_t ifindex;
 	int32_t lower, master;
 	bool default_route;
-	int place;     /* sandbox number, ON_HOST or NOWHERE */
-	uint32_t mtu;  /* stands for all of its configuration */
-	bool named;    /* bears its host name (on the host) */
-	uint32_t home; /* the mtu the host's administrator gave it */
-	bool lost;     /* it was pulled out of a pod, or put on the host by somebody in there */
-	bool half;     /* an attach failed, so did its undo, and core was told */
-	bool told;     /* the monitor told core what is true now */
+	int place;                 /* sandbox number, ON_HOST or NOWHERE */
+	uint32_t mtu;              /* stands for all of its configuration */
+	bool named;                /* bears its host name (on the host) */
+	uint32_t home;             /* the mtu the host's administrator gave it */
+	bool lost;                 /* it was pulled out of a pod, or put on the host by somebody in there */
+	bool half;                 /* an attach failed, so did its undo, and core was told */
+	uint64_t looked_at;        /* when core last looked for it because of a link that left a pod, */
+	char looked_for[UID_SIZE]; /* for this claim, */
+	unsigned looked_epoch;     /* in this run */
+	bool told;                 /* the monitor told core what is true now */
 	uint32_t told_mtu;
 };
 
@@ -155,6 +158,7 @@ struct sim {
 	bool api_down;
 	bool calm; /* healing: nothing fails any more */
 	bool uplinks_told;
+	bool telling_left; /* core hears of a link that left a pod */
 	/* the operation that failed just now: core must not begin it again in the same breath */
 	bool failing;
 	enum effect_type failed_type;

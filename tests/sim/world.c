@@ -177,21 +177,24 @@ void device_left(struct sim *s, int i)
 		s->sandboxes[n].left |= 1u << i;
 }
 
-/* What the message says is what the pod made of it: the name, the number, both or neither may be other than dranetd thinks. */
+/* What the message says is what the pod made of it: the name, the number, both or neither may be other than dranetd thinks. Some link of
+ * the pod's own may have gone, too. */
 void tell_left(struct sim *s, int sandbox)
 {
 	int i = 0;
-	while (!(s->sandboxes[sandbox].left & 1u << i))
+	while (i < DEVICES && !(s->sandboxes[sandbox].left & 1u << i))
 		i++;
 	s->sandboxes[sandbox].left &= ~(1u << i);
 	struct event e = {.type = EVENT_POD_DEVICE_GONE};
 	sandbox_name(sandbox, e.pod_device_gone.sandbox);
 	if (sim_choose(s, 3) < 2)
-		e.pod_device_gone.ifindex = s->devices[i].ifindex + (int32_t)sim_choose(s, 2) * 1000;
+		e.pod_device_gone.ifindex = i == DEVICES ? 77 : s->devices[i].ifindex + (int32_t)sim_choose(s, 2) * 1000;
 	if (sim_choose(s, 3) < 2)
 		(void)snprintf(e.pod_device_gone.ifname, IFNAME_SIZE, sim_choose(s, 2) ? "eth%d" : "net%d", i);
-	sim_say(s, "kernel: nic%d left sb%d", i, sandbox);
+	sim_say(s, "kernel: %s%d left sb%d", i == DEVICES ? "link " : "nic", i, sandbox);
+	s->telling_left = true;
 	sim_feed(s, &e);
+	s->telling_left = false;
 }
 
 void tell_uplinks(struct sim *s)
@@ -333,7 +336,7 @@ void sim_feed(struct sim *s, struct event *e)
 	if (!s->core)
 		return;
 	/* A clock that is read on another processor may be behind. */
-	e->now = sim_choose(s, 64) == 63 ? s->now - 900 : s->now;
+	e->now = sim_choose(s, 64) == 63 && !s->telling_left ? s->now - 900 : s->now;
 	s->events++;
 	if (core_step(s->core, e, &fx) != 0)
 		sim_break(s, "core refused event %d", e->type);
