@@ -292,7 +292,7 @@ int link_altname_add(struct nlsock *s, int32_t ifindex, const char *name, struct
 
 int link_altnames_drop(struct nlsock *s, int32_t ifindex, struct error *e)
 {
-	struct host_state is;
+	struct host_state is = {0};
 	struct link link;
 	int r = link_state_get(s, ifindex, &link, &is, e);
 	if (r < 0)

@@ -241,6 +241,14 @@ static void test_routes_that_other_addresses_do_not_cover_stay(void **state)
 	host_route(&h, "10.1.0.0/16", "10.0.0.6", NULL);
 	host_route(&h, "10.2.0.0/16", "10.0.0.7", NULL);
 	expect_plan(&h, "{}", "10.0.0.5/32 [10.1.0.0/16 via 10.0.0.6] ");
+
+	/* What one table has on link no gateway of another can be reached by. */
+	h = host_eth0();
+	host_address(&h, "10.0.0.5/24", 0);
+	host_route(&h, "172.16.0.0/16", NULL, NULL)->table = 100;
+	host_route(&h, "10.1.0.0/16", "172.16.0.1", NULL);
+	host_route(&h, "10.2.0.0/16", "172.16.0.1", NULL)->table = 100;
+	expect_plan(&h, "{}", "10.0.0.5/24 [172.16.0.0/16 table 100] [10.2.0.0/16 via 172.16.0.1 table 100] ");
 }
 
 static void test_neighbours(void **state)

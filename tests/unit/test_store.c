@@ -416,7 +416,9 @@ static void test_record_of_the_first_version(void **state)
 	(void)state;
 	struct host_state *h = &r.devices[0].plan->host;
 	assert_int_equal(record_encode(&r, &text, &len, NULL), 0);
-	char *host = strstr(text, "\"host\": {"), *pod = host ? strstr(host, "\"pod\": {") : NULL;
+	char *host = strstr(text, "\"host\": {");
+	assert_non_null(host);
+	char *pod = strstr(host, "\"pod\": {");
 	assert_non_null(pod);
 	_cleanup_free_ char *before = strndup(text, (size_t)(host - text)), *middle = strndup(host, (size_t)(pod - host)), *old = NULL;
 	for (size_t i = 0; i < ELEMENTS(later); i++)
