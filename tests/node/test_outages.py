@@ -284,7 +284,7 @@ def test_kernel_that_is_busy():
     cluster, nics, before = node(4)
     told = cluster.dranetd_log().count("no connection to the runtime")
     batch = "\n".join(f"link {what} crowd{i}{kind}" for _ in range(2) for what, kind in (("add", " type ifb"), ("del", ""))
-                      for i in range(80))
+                      for i in range(40))
     crowds = [threading.Thread(target=feed, args=(cluster, batch.replace("crowd", f"crowd{part}x").split("\n")))
               for part in range(2)]
     for thread in crowds:
