@@ -234,7 +234,8 @@ static bool want(struct nlmsghdr *h, struct nlattr **tb, const struct kept_owner
 		/* Those the kernel attaches by itself have no handle. */
 		struct tcmsg *info = header;
 		info->tcm_info = 0;
-		return info->tcm_ifindex == o->ifindex && info->tcm_parent == TC_H_ROOT && info->tcm_handle != 0 && tb[TCA_KIND];
+		return info->tcm_ifindex == o->ifindex && (info->tcm_parent == TC_H_ROOT || info->tcm_parent == TC_H_INGRESS) &&
+		       info->tcm_handle != 0 && tb[TCA_KIND];
 	}
 	}
 	return false;

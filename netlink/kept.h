@@ -4,6 +4,9 @@
  * link flags), and sent back as they are: so every attribute returns, also those that nothing here has a name for. `objects` of a
  * host_state is such messages one behind the other, in an order in which most can be added.
  *
+ * A qdisc that lives by what hangs on it, classes or filters (clsact, htb), is kept only to be told of: a program among the filters could
+ * not be given back.
+ *
  * Not kept is what others make again: routes of router advertisements and redirects, the local table. The routes that the kernel makes for
  * addresses are kept, because it makes them or not depending on what came first, address or link. */
 #pragma once

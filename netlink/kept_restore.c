@@ -124,12 +124,16 @@ static int dump(struct nlsock *s, struct nl_msg *m, struct kept_reader *q, struc
 	return r == 0 || r == -ENOENT || r == -EOPNOTSUPP || r == -EAFNOSUPPORT ? 0 : error_set(e, r, "%s", ours.text);
 }
 
-/* The root's alone can be asked for; a dump would be of every link. Without ECHO the kernel answers only the listeners of a group. */
-static void read_qdisc(struct nlsock *s, struct kept_reader *q)
+/* The root's and the ingress's alone can be asked for; a dump would be of every link. Without ECHO the kernel answers only the listeners of
+ * a group. */
+static void read_qdiscs(struct nlsock *s, struct kept_reader *q)
 {
-	struct tcmsg info = {.tcm_ifindex = q->owner->ifindex, .tcm_parent = TC_H_ROOT};
-	_cleanup_nlmsg_ struct nl_msg *m = nlsock_request(RTM_GETQDISC, NLM_F_ECHO, &info, sizeof(info));
-	(void)nlsock_ask(s, m, kept_see, q, NULL);
+	static const uint32_t parents[] = {TC_H_ROOT, TC_H_INGRESS};
+	for (size_t i = 0; i < ELEMENTS(parents); i++) {
+		struct tcmsg info = {.tcm_ifindex = q->owner->ifindex, .tcm_parent = parents[i]};
+		_cleanup_nlmsg_ struct nl_msg *m = nlsock_request(RTM_GETQDISC, NLM_F_ECHO, &info, sizeof(info));
+		(void)nlsock_ask(s, m, kept_see, q, NULL);
+	}
 }
 
 int kept_read_kinds(struct nlsock *s, struct kept_reader *q, unsigned kinds, struct error *e)
@@ -153,7 +157,7 @@ int kept_read_kinds(struct nlsock *s, struct kept_reader *q, unsigned kinds, str
 	if (r == 0 && (kinds & KEPT_FDB))
 		r = dump(s, neighbour_request(AF_BRIDGE, 0, o), q, e);
 	if (r == 0 && (kinds & KEPT_QDISC))
-		read_qdisc(s, q);
+		read_qdiscs(s, q);
 	return r;
 }
 
@@ -280,8 +284,20 @@ static uint16_t how(const struct nlmsghdr *h)
 	return NLM_F_CREATE | NLM_F_EXCL;
 }
 
+static bool is_an_empty_shell(const struct nlmsghdr *h)
+{
+	static const char *const kinds[] = {"htb", "hfsc", "drr", "qfq", "cbq"};
+	const struct nlattr *kind = h->nlmsg_type == RTM_NEWQDISC ? find(h, TCA_KIND) : NULL;
+	bool empty = kind && ((const struct tcmsg *)nlmsg_data(h))->tcm_parent == TC_H_INGRESS;
+	for (size_t i = 0; kind && i < ELEMENTS(kinds); i++)
+		empty |= nla_strcmp(kind, kinds[i]) == 0;
+	return empty;
+}
+
 static int give_back(struct nlsock *s, const struct nlmsghdr *kept, int32_t was_ifindex, int32_t ifindex, uint64_t elapsed, struct error *e)
 {
+	if (is_an_empty_shell(kept))
+		return error_set(e, -EOPNOTSUPP, "its classes and filters cannot be given back");
 	_cleanup_nlmsg_ struct nl_msg *m = message(kept, was_ifindex, ifindex, elapsed);
 	if (!m)
 		return error_set(e, -ENOMEM, "out of memory");

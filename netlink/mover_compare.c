@@ -190,5 +190,5 @@ void restore_compare(struct restore *t)
 		compare_objects(t);
 	/* The lists of an earlier version's record are not read back: of them only a refusal tells. */
 	if (t->why.code < 0 && (t->differences[0] || !t->host->taken_at))
-		differs(t, "the kernel said: %s", t->why.text);
+		differs(t, "because: %s", t->why.text);
 }

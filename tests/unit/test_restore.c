@@ -217,12 +217,27 @@ static void objects_that_cannot_come_back_are_named(void **state)
 	host("ip link delete other");
 	struct move_result r = detach(w, &p, w->pod);
 	assert_int_equal(r.place, PLACE_HOST);
-	static const char *const named[] = {"nexthop 79 is missing", "route 10.78.0.0/16 is missing", "route 10.80.0.0/16",
-	                                    "the kernel said: "};
+	static const char *const named[] = {"nexthop 79 is missing", "route 10.78.0.0/16 is missing", "route 10.80.0.0/16", "because: "};
 	for (size_t i = 0; i < ELEMENTS(named); i++)
 		if (!strstr(r.differences, named[i]))
 			fail_msg("%s does not say %s", r.differences, named[i]);
 	assert_shows(-1, "ip route", "10.79.0.0/16");
+	host_state_free(&p.host);
+}
+
+static void qdiscs_that_lived_by_their_filters_are_named(void **state)
+{
+	struct world *w = *state;
+	host("ip link add nic0 type ifb && ip link set nic0 up && tc qdisc add dev nic0 clsact && tc qdisc add dev nic0 root htb");
+	struct attach_plan p = plan_for(w, "nic0", "net1");
+	attach(w, &p);
+	struct move_result r = detach(w, &p, w->pod);
+	assert_int_equal(r.place, PLACE_HOST);
+	static const char *const named[] = {"qdisc htb is missing", "qdisc clsact is missing",
+	                                    "because: qdisc htb: its classes and filters cannot be given back"};
+	for (size_t i = 0; i < ELEMENTS(named); i++)
+		if (!strstr(r.differences, named[i]))
+			fail_msg("%s does not say %s", r.differences, named[i]);
 	host_state_free(&p.host);
 }
 
@@ -339,6 +354,7 @@ int main(void)
 	    kernel_test(renamed_and_with_another_mac_it_is_still_ours),
 	    kernel_test(everything_the_pod_changed_is_put_back),
 	    kernel_test(objects_that_cannot_come_back_are_named),
+	    kernel_test(qdiscs_that_lived_by_their_filters_are_named),
 	    kernel_test(the_pods_xdp_program_stays_in_the_pod),
 	    kernel_test(lifetimes_go_on_while_it_is_away),
 	    kernel_test(old_record_restores_what_it_holds),
