@@ -122,17 +122,44 @@ static const char *const in_seconds[] = {
     "router_probe_interval",
 };
 
-/* All of IPv6. A secret is not there until it is set; setting one sets addr_gen_mode, too. */
-static const char *const names_more[] = {"stable_secret", "ra_honor_pio_life", "ra_honor_pio_pflag", "regen_min_advance"};
+#define NEIGHBOURS(family, file)                                                                                                           \
+	{                                                                                                                                  \
+		family ".neigh." file, family "/neigh", file                                                                               \
+	}
+#define BOTH_NEIGHBOURS(file) NEIGHBOURS("ipv4", file), NEIGHBOURS("ipv6", file)
+
+/* A secret is not there until it is set; setting one sets addr_gen_mode, too. */
+static const struct more {
+	const char *name, *directory, *file;
+} more[] = {
+    {"ipv6.stable_secret", "ipv6/conf", "stable_secret"},
+    {"ipv6.ra_honor_pio_life", "ipv6/conf", "ra_honor_pio_life"},
+    {"ipv6.ra_honor_pio_pflag", "ipv6/conf", "ra_honor_pio_pflag"},
+    {"ipv6.regen_min_advance", "ipv6/conf", "regen_min_advance"},
+    BOTH_NEIGHBOURS("anycast_delay"),
+    BOTH_NEIGHBOURS("app_solicit"),
+    BOTH_NEIGHBOURS("base_reachable_time_ms"),
+    BOTH_NEIGHBOURS("delay_first_probe_time"),
+    BOTH_NEIGHBOURS("gc_stale_time"),
+    BOTH_NEIGHBOURS("interval_probe_time_ms"),
+    BOTH_NEIGHBOURS("locktime"),
+    BOTH_NEIGHBOURS("mcast_resolicit"),
+    BOTH_NEIGHBOURS("mcast_solicit"),
+    BOTH_NEIGHBOURS("proxy_delay"),
+    BOTH_NEIGHBOURS("proxy_qlen"),
+    BOTH_NEIGHBOURS("retrans_time_ms"),
+    BOTH_NEIGHBOURS("ucast_solicit"),
+    BOTH_NEIGHBOURS("unres_qlen_bytes"),
+};
 
 static const struct family {
-	const char *name;
+	const char *name, *directory;
 	size_t offset; /* of the values in host_state */
 	const char *const *names;
 	size_t n;
 } families[] = {
-    {"ipv4", offsetof(struct host_state, ipv4), names4, ELEMENTS(names4)},
-    {"ipv6", offsetof(struct host_state, ipv6), names6, ELEMENTS(names6)},
+    {"ipv4", "ipv4/conf", offsetof(struct host_state, ipv4), names4, ELEMENTS(names4)},
+    {"ipv6", "ipv6/conf", offsetof(struct host_state, ipv6), names6, ELEMENTS(names6)},
 };
 
 static const struct bytes *values_of(const struct host_state *s, const struct family *f)
@@ -147,15 +174,15 @@ static int32_t value_at(const struct bytes *b, size_t i)
 	return v;
 }
 
-static void sysctl_path(char path[160], const char *family, const char *ifname, const char *name)
+static void sysctl_path(char path[160], const char *directory, const char *ifname, const char *file)
 {
-	snprintf(path, 160, "/proc/sys/net/%s/conf/%s/%s", family, ifname, name);
+	snprintf(path, 160, "/proc/sys/net/%s/%s/%s", directory, ifname, file);
 }
 
-static void write_text(const char *family, const char *ifname, const char *name, const char *text)
+static void write_text(const char *directory, const char *ifname, const char *file, const char *text)
 {
 	char path[160];
-	sysctl_path(path, family, ifname, name);
+	sysctl_path(path, directory, ifname, file);
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return; /* what could not be written is found by the comparison */
@@ -201,13 +228,13 @@ bool devconf_addr_gen_mode(const struct host_state *s, int32_t *ret)
 int devconf_read_more(const char *ifname, struct bytes *ret)
 {
 	struct bytes all = {0};
-	for (size_t i = 0; i < ELEMENTS(names_more); i++) {
+	for (size_t i = 0; i < ELEMENTS(more); i++) {
 		char path[160], text[160];
-		sysctl_path(path, "ipv6", ifname, names_more[i]);
+		sysctl_path(path, more[i].directory, ifname, more[i].file);
 		int fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
 			continue;
-		int n = snprintf(text, sizeof(text), "%s=", names_more[i]);
+		int n = snprintf(text, sizeof(text), "%s=", more[i].name);
 		ssize_t got = read(fd, text + n, sizeof(text) - (size_t)n - 1); /* -EIO: a secret that is not set */
 		close(fd);
 		if (got <= 0)
@@ -223,31 +250,18 @@ int devconf_read_more(const char *ifname, struct bytes *ret)
 	return 0;
 }
 
-static bool split(const char *entry, char name[64], const char **ret_value)
+static const char *value_of(const char *entry, const char *name)
 {
-	const char *equals = strchr(entry, '=');
-	if (!equals || equals - entry >= 64)
-		return false;
-	memcpy(name, entry, (size_t)(equals - entry));
-	name[equals - entry] = '\0';
-	*ret_value = equals + 1;
-	return true;
+	size_t n = strlen(name);
+	return strncmp(entry, name, n) == 0 && entry[n] == '=' ? entry + n + 1 : NULL;
 }
 
 static const char *find_value(const struct bytes *list, const char *name)
 {
-	for (const char *entry = NULL; (entry = bytes_next(list, entry));)
-		if (str_starts(entry, name) && entry[strlen(name)] == '=')
-			return entry + strlen(name) + 1;
-	return "";
-}
-
-static bool is_ours(const char *name)
-{
-	for (size_t i = 0; i < ELEMENTS(names_more); i++)
-		if (str_equal(name, names_more[i]))
-			return true;
-	return false;
+	const char *value = NULL;
+	for (const char *entry = NULL; !value && (entry = bytes_next(list, entry));)
+		value = value_of(entry, name);
+	return value;
 }
 
 /* ---- both ------------------------------------------------------------------------------------------------------------------------ */
@@ -261,16 +275,16 @@ static void write_value(const struct family *f, const char *name, int32_t is, in
 	if (str_equal(name, "addr_gen_mode"))
 		return;
 	value_text(name, was, text);
-	write_text(f->name, user, name, text);
+	write_text(f->directory, user, name, text);
 }
 
 void devconf_restore(const char *ifname, const struct host_state *was, const struct host_state *is)
 {
-	char name[64];
-	const char *value;
-	for (const char *entry = NULL; (entry = bytes_next(&was->more_sysctls, entry));)
-		if (!bytes_have(&is->more_sysctls, entry) && split(entry, name, &value) && is_ours(name))
-			write_text("ipv6", ifname, name, value);
+	for (size_t i = 0; i < ELEMENTS(more); i++) {
+		const char *value = find_value(&was->more_sysctls, more[i].name);
+		if (value && !str_equal(value, find_value(&is->more_sysctls, more[i].name)))
+			write_text(more[i].directory, ifname, more[i].file, value);
+	}
 	for_each_different(was, is, write_value, (void *)ifname);
 }
 
@@ -293,12 +307,10 @@ void devconf_compare(const struct host_state *was, const struct host_state *is,
                      void (*differs)(const char *name, const char *is, const char *was, void *user), void *user)
 {
 	struct comparison c = {differs, user};
-	char name[64], full[80];
-	const char *value;
 	for_each_different(was, is, compare_value, &c);
-	for (const char *entry = NULL; (entry = bytes_next(&was->more_sysctls, entry));)
-		if (!bytes_have(&is->more_sysctls, entry) && split(entry, name, &value)) {
-			snprintf(full, sizeof(full), "ipv6.%s", name);
-			differs(full, find_value(&is->more_sysctls, name), value, user);
-		}
+	for (size_t i = 0; i < ELEMENTS(more); i++) {
+		const char *then = find_value(&was->more_sysctls, more[i].name), *now = find_value(&is->more_sysctls, more[i].name);
+		if (then && !str_equal(then, now))
+			differs(more[i].name, now ? now : "not set", then, user);
+	}
 }

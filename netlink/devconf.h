@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A link's sysctls (/proc/sys/net/ipv4/conf/LINK and ipv6): they belong to the namespace and the name, so a link that comes back finds
- * those of `default`. RTM_GETLINK tells nearly all of them as numbers in a fixed order; what is to be changed is written to the files. */
+/* A link's sysctls (/proc/sys/net/ipv4/conf/LINK, ipv4/neigh/LINK, and ipv6): they belong to the namespace and the name, so a link that
+ * comes back finds those of `default`. RTM_GETLINK tells nearly all of conf as numbers in a fixed order, the rest is read from the files;
+ * what is to be changed is written to them. */
 #pragma once
 
 #include "core/config.h"
 
-/* The few that the kernel's messages leave out, read from the files: "name=value", each with its NUL. -ENOMEM. */
+/* Those that the kernel's message leaves out: "name=value", each with its NUL. -ENOMEM. */
 int devconf_read_more(const char *ifname, struct bytes *ret);
 
 /* IN6_ADDR_GEN_MODE_*; false = not known. */

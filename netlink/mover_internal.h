@@ -54,8 +54,8 @@ struct restore {
 };
 /* A step's error: the first is kept. */
 void restore_note(struct restore *t, const struct error *ours);
-/* `now` and `is` as they are by now; false = the link cannot be read. */
-bool restore_look(struct restore *t);
+/* `now` and `is` as they are by now, with `all` also what takes longer to read; false = the link cannot be read. */
+bool restore_look(struct restore *t, bool all);
 void restore_compare(struct restore *t);
 struct kept_owner restore_owner(const struct restore *t);
 bool address_same(const struct address *a, const struct address *b); /* but for what is left of a lifetime */

@@ -27,7 +27,7 @@ void restore_note(struct restore *t, const struct error *ours)
 		t->why = *ours;
 }
 
-bool restore_look(struct restore *t)
+bool restore_look(struct restore *t, bool all)
 {
 	struct error ours = {0};
 	struct link now;
@@ -37,8 +37,9 @@ bool restore_look(struct restore *t)
 	restore_note(t, &ours);
 	if (r < 0)
 		return false;
-	(void)devconf_read_more(now.ifname, &is.more_sysctls);
-	if (m->ethtool && t->host->features.n)
+	if (all)
+		(void)devconf_read_more(now.ifname, &is.more_sysctls);
+	if (all && m->ethtool && t->host->features.n)
 		(void)features_get(m->generic, m->ethtool, now.ifindex, &is.features, NULL);
 	host_state_free(&t->is);
 	t->now = now;
@@ -296,7 +297,7 @@ void job_restore(struct job *j, const struct link *now, char *differences, size_
 	                    .differences = differences,
 	                    .size = size};
 	differences[0] = '\0';
-	bool known = h->taken_at > 0 && restore_look(&t);
+	bool known = h->taken_at > 0 && restore_look(&t, false);
 	if (known) {
 		struct error ours = {0};
 		(void)link_state_remove_altnames(j->m->host, t.now.ifindex, h, &t.is, &ours);
@@ -305,7 +306,7 @@ void job_restore(struct job *j, const struct link *now, char *differences, size_
 	}
 	restore_link(&t);
 	restore_master(&t);
-	if (known && restore_look(&t))
+	if (known && restore_look(&t, true))
 		restore_state(&t);
 	if (!str_equal(t.now.ifname, h->ifname))
 		mark_name(&t);

@@ -38,7 +38,7 @@ def key(value):
 
 
 def sysctls(netns, name):
-    text = run("sh", "-c", f"cd /proc/sys/net && grep -s . ipv4/conf/{name}/* ipv6/conf/{name}/*",
+    text = run("sh", "-c", f"cd /proc/sys/net && grep -s . ipv[46]/conf/{name}/* ipv[46]/neigh/{name}/*",
                netns=netns, check=False)
     return dict(line.replace(f"/{name}/", "/LINK/", 1).split(":", 1) for line in text.splitlines())
 

@@ -13,6 +13,8 @@ SYSCTLS6 = {"accept_ra": (0, 1, 2), "autoconf": (0, 1), "forwarding": (0, 1), "h
             "keep_addr_on_down": (0, 1), "proxy_ndp": (0, 1), "accept_redirects": (0, 1), "max_addresses": (16, 20),
             "mldv1_unsolicited_report_interval": (10000, 11000), "router_probe_interval": (60, 90), "ndisc_notify": (0, 1),
             "drop_unsolicited_na": (0, 1), "ra_defrtr_metric": (1024, 99), "regen_min_advance": (2, 5), "temp_valid_lft": (604800, 9999)}
+NEIGHBOURS = {"gc_stale_time": (60, 99), "base_reachable_time_ms": (30000, 77000), "app_solicit": (0, 1), "mcast_solicit": (3, 7),
+              "unres_qlen_bytes": (212992, 65536), "retrans_time_ms": (1000, 1500), "locktime": (100, 30)}
 GEN_MODES = ("eui64", "none", "random")
 
 
@@ -72,6 +74,9 @@ class Nic:
         for family, table in (("ipv4", SYSCTLS4), ("ipv6", SYSCTLS6)):
             for key in self.rng.sample(sorted(table), self.rng.choice((0, 0, 1, 3, 6))):
                 self.lines.append(f"echo {self.rng.choice(table[key])} > /proc/sys/net/{family}/conf/{self.name}/{key}")
+        for key in self.rng.sample(sorted(NEIGHBOURS), self.rng.choice((0, 0, 2))):
+            self.lines.append(f"echo {self.rng.choice(NEIGHBOURS[key])} > /proc/sys/net/{self.rng.choice(('ipv4', 'ipv6'))}"
+                              f"/neigh/{self.name}/{key}")
         if self.maybe(0.1):
             self.lines.append(f"echo 2001:db8::{self.rng.randint(1, 9999):x} > /proc/sys/net/ipv6/conf/{self.name}/stable_secret")
 
@@ -202,7 +207,7 @@ def pod_changes(rng, name, host_name):
                f"ip link add br0 type bridge && ip link set {name} master br0",
                f"bridge fdb add 02:00:00:00:88:88 dev {name} self permanent",
                f"echo 1 > /proc/sys/net/ipv6/conf/{name}/disable_ipv6", f"echo 2 > /proc/sys/net/ipv4/conf/{name}/rp_filter",
-               f"echo 0 > /proc/sys/net/ipv6/conf/{name}/accept_ra"]
+               f"echo 0 > /proc/sys/net/ipv6/conf/{name}/accept_ra", f"echo 9 > /proc/sys/net/ipv4/neigh/{name}/gc_stale_time"]
     choices += [f"ethtool -K {name} {f} {rng.choice(('on', 'off'))}" for f in rng.sample(FEATURES, 3)]
     lines = rng.sample(choices, rng.randint(0, len(choices)))
     if rng.random() < 0.5:

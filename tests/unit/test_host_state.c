@@ -136,13 +136,14 @@ static void sysctls_are_compared(void **state)
 	struct told t = {0};
 	struct host_state was = {.ipv4 = {(uint8_t *)was4, sizeof(was4)}, .ipv6 = {(uint8_t *)was6, sizeof(was6)}},
 			  is = {.ipv4 = {(uint8_t *)is4, sizeof(is4)}, .ipv6 = {(uint8_t *)is6, sizeof(is6)}};
-	static char more_was[] = "regen_min_advance=5\0stable_secret=2001:db8::1", more_is[] = "regen_min_advance=2";
+	static char more_was[] = "ipv6.regen_min_advance=5\0ipv6.stable_secret=2001:db8::1\0ipv6.future=1\0../../x=1",
+		    more_is[] = "ipv6.regen_min_advance=2";
 	was.more_sysctls = (struct bytes){(uint8_t *)more_was, sizeof(more_was)};
 	is.more_sysctls = (struct bytes){(uint8_t *)more_is, sizeof(more_is)};
 	devconf_compare(&was, &is, tell, &t);
 	/* mc_forwarding is the kernel's; times are in the unit of the file */
 	assert_string_equal(t.text, "ipv4.forwarding 0 1;ipv6.accept_ra 1 2;ipv6.router_solicitation_interval 4 7;"
-	                            "ipv6.regen_min_advance 2 5;ipv6.stable_secret  2001:db8::1;");
+	                            "ipv6.stable_secret not set 2001:db8::1;ipv6.regen_min_advance 2 5;");
 	/* A kernel that tells fewer values: only what both tell is compared. */
 	t.text[0] = '\0';
 	is.ipv4.n = 0;
