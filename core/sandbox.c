@@ -72,7 +72,9 @@ static bool pin_used(const struct core *c, const struct pin *p)
 		return true;
 	for (size_t i = 0; i < c->n_claims; i++) {
 		const struct claim *claim = c->claims[i];
-		if (claim->record.wants_pod && str_equal(claim->record.sandbox.id, p->sandbox.id))
+		/* As long as a pending CDI file lets containers in as far as the hook, the hook must be able to do its work. */
+		bool lets_in = claim->token_op || claim->token == TOKEN_PENDING;
+		if ((claim->record.wants_pod || lets_in) && str_equal(claim->record.sandbox.id, p->sandbox.id))
 			return true;
 		for (size_t k = 0; k < claim->record.n; k++) {
 			const struct attachment *a = &claim->attachments[k];

@@ -155,6 +155,12 @@ static int run_settled(const struct core *c, const struct claim *claim, const st
 		               claim->record.ref.name, p->error);
 		return -1;
 	}
+	/* The runtime holds a lock for all pods while it waits: what failed is tried again when the kubelet asks again, not before. */
+	if (!claim->token_op && claim->token == TOKEN_UNSURE && claim->token_retry.failures) {
+		(void)snprintf(error, size, "claim %s/%s: its CDI spec file cannot be written", claim->record.ref.namespace_,
+		               claim->record.ref.name);
+		return -1;
+	}
 	return p && p->state == PIN_HELD && !claim->token_op && (claim->token == TOKEN_PENDING || claim->token == TOKEN_FINAL) ? 1 : 0;
 }
 

@@ -382,6 +382,21 @@ def test_directory_of_cdi_files_removed():
     finish(cluster, [runs, comes], before)
 
 
+def test_cdi_files_that_cannot_be_written():
+    """Refused at once: the runtime makes every pod of the node wait while a hook does."""
+    cluster, nics, before = node(1)
+    proven = Proven(cluster, "refused", *nics)
+    cluster.corner.run(["chattr", "+i", "/run/cdi"])
+    try:
+        refused(PodFailed, lambda: proven.run(deadline=2), "its CDI spec file cannot be written")
+        same(proven.verdicts(), [])
+        slowest = max(proven.pod.timing["run_sandbox"])
+        expect(slowest < 1, f"RunPodSandbox was held up for {slowest:.2f} s")
+    finally:
+        cluster.corner.run(["chattr", "-i", "/run/cdi"])
+    finish(cluster, [proven.run().check()], before)
+
+
 def test_start_with_an_unusable_state_directory():
     cluster = LANE.cluster
     small_disk(cluster)
