@@ -113,6 +113,8 @@ class ClaimManager:
             answer = plugin.client.prepare([info.triple for info in infos], self.call_seconds)
         except grpc.RpcError as error:
             raise KubeletError(f"NodePrepareResources: {go_error(error)}") from None
+        except ValueError as error:  # de-registered since it was chosen, and its channel closed
+            raise KubeletError(f"NodePrepareResources: {error}") from None
         known = self._checked("NodePrepareResources", infos, answer)
         for uid, result in answer.claims.items():
             info = known[uid]
@@ -160,6 +162,8 @@ class ClaimManager:
                                                  self.call_seconds)
             except grpc.RpcError as error:
                 raise KubeletError(f"NodeUnprepareResources: {go_error(error)}") from None
+            except ValueError as error:
+                raise KubeletError(f"NodeUnprepareResources: {error}") from None
             self._checked("NodeUnprepareResources", infos, answer)
         with self.lock:
             for key in done:
