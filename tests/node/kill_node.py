@@ -45,8 +45,9 @@ NICS = (
         "interface": {"name": "net1", "addresses": ["203.0.113.13/24"]}}),
     Spec("nic2", "veth", "net2", "198.18.2.70/24", {
         "interface": {"name": "net2", "addresses": ["198.18.2.70/24"], "arpIgnore": 1}}),
-    Spec("nic3", "macvlan", "net3", "198.18.4.44/24", {
-        "interface": {"name": "net3", "addresses": ["198.18.4.44/24"]}}),
+    # In the pod it bears the name of another link of the host.
+    Spec("nic3", "macvlan", LOWER, "198.18.4.44/24", {
+        "interface": {"name": LOWER, "addresses": ["198.18.4.44/24"]}}),
 )
 
 
@@ -110,9 +111,11 @@ class Hold:
         inside = ["nsenter", f"--net=/proc/{os.getpid()}/fd/{self.fd}", "ip"]
         done = subprocess.run([*inside, "-j", "link"], check=True, stdout=subprocess.PIPE, text=True)
         for link in json.loads(done.stdout or "[]"):
-            if link["ifname"] not in ("lo", "eth0"):
-                subprocess.run([*inside, "link", "set", "dev", link["ifname"], "netns", str(self.corner.init)],
-                               check=True)
+            if link["ifname"] in ("lo", "eth0"):
+                continue
+            move = [*inside, "link", "set", "dev", link["ifname"], "netns", str(self.corner.init)]
+            if subprocess.run(move, stderr=subprocess.DEVNULL, check=False).returncode != 0:  # the name is taken there
+                subprocess.run([*move, "name", f"dev{link['ifindex']}"], check=True)
 
 
 def namespaces_of(pid):
