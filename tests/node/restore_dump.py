@@ -26,7 +26,7 @@ def without_counters(value):
     if isinstance(value, list):
         return [without_counters(v) for v in value]
     if isinstance(value, dict):
-        return {k: without_counters(v) for k, v in value.items() if k not in COUNTERS}
+        return {k: without_counters(v) for k, v in value.items() if k not in COUNTERS and not k.endswith("_timer")}
     return value
 
 

@@ -29,6 +29,9 @@ class Nic:
             self.properties()
         self.sysctls()
         self.addresses()
+        if self.kind == "veth" and self.maybe(0.15):
+            self.lines += ["ip link add br0 type bridge", "ip link set br0 up", f"ip link set {name} master br0",
+                           f"bridge fdb add 02:00:00:00:66:01 dev {name} master static"]
         if self.maybe(0.85):
             self.lines.append(f"ip link set {name} up")
         self.tables()
