@@ -161,7 +161,7 @@ def test_pods_come_and_go_while_the_api_server_is_away():
         cluster.kubelet.claims.unprepare(goes.pod.obj, goes.pod.names)
         cluster.check_home(nics[1], before[nics[1]])
         cluster.net.add_nic("extra0")
-        time.sleep(8)  # a few steps of the backoff
+        time.sleep(4)  # a few steps of the backoff
         cluster.check_in_pod(stays.pod, "net0", [stays.address(0)])
     finally:
         cluster.api.up()
@@ -284,7 +284,7 @@ def test_kernel_that_is_busy():
     cluster, nics, before = node(4)
     told = cluster.dranetd_log().count("no connection to the runtime")
     batch = "\n".join(f"link {what} crowd{i}{kind}" for _ in range(2) for what, kind in (("add", " type ifb"), ("del", ""))
-                      for i in range(40))
+                      for i in range(24))
     crowds = [threading.Thread(target=feed, args=(cluster, batch.replace("crowd", f"crowd{part}x").split("\n")))
               for part in range(2)]
     for thread in crowds:
