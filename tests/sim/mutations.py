@@ -115,8 +115,6 @@ MUTATIONS = [
              "a->op || a->restore || a->record->state == DEVICE_ATTACHED)", "a->op)", 483),
     Mutation("what an undo left changed on the host is not restored", "promise 3", "reconcile.c",
              "|| a->place != PLACE_HOST || changed);", "|| a->place != PLACE_HOST);"),
-    Mutation("what left the pod unasked is not restored", "promise 3", "claims.c",
-             "\ta->restore = a->touched;\n", "", 12225),
     Mutation("what was restored is not what the host has since it booted", "promise 3", "claims.c",
              "return *c->boot_id && *a->record->boot_id &&", "return false &&"),
     # ---- promise 4: one answer for each call, in time
@@ -145,8 +143,6 @@ MUTATIONS = [
     Mutation("a record that could not be written is not tried again", "promise 5", "reconcile.c",
              "\tclaim->stored = claim->storing;\n\tclaim->store_retry",
              "\tclaim->stored = claim->version;\n\tclaim->store_retry"),
-    Mutation("attached in an earlier sandbox counts for this one", "promise 2", "recover.c",
-             "r->state == DEVICE_ATTACHED && !str_equal(r->attached_in, claim->record.sandbox.id))", "false)", 11746),
     Mutation("a namespace is held for ever", "promise 5", "sandbox.c",
              "\t\tif (p->state == PIN_HELD)\n\t\t\t"
              "STR_COPY(effect_add(c, EFFECT_UNPIN, false)->unpin, p->sandbox.id);\n"
@@ -194,7 +190,7 @@ MUTATIONS = [
              "\tif (a->record->state == DEVICE_ATTACHED) {\n\t\tdevice_apply(c, a->device, DEVICE_EVENT_RELEASED",
              "\tif (false) {\n\t\tdevice_apply(c, a->device, DEVICE_EVENT_RELEASED"),
     Mutation("a device pulled right after its detach is published", "promise 6", "reconcile.c",
-             "!a->device->present && a->stirred) {", "false) {", 7726),
+             "!a->device->present && a->stirred) {", "false) {", 51980),
     # ---- promise 7: the node keeps its own connectivity
     Mutation("an uplink is handed out by Prepare", "promise 7", "prepare.c",
              "\tif (d->uplink)\n", "\tif (false)\n"),
