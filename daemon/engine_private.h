@@ -74,7 +74,7 @@ struct engine {
 	bool ready;      /* READY=1 was told */
 	bool registered; /* with the kubelet */
 	bool published;  /* the API server has accepted what core wanted at least once */
-	bool standby; /* another instance holds the state directory */
+	bool standby;    /* another instance holds the state directory */
 	bool stopping, failed, drained;
 	uint64_t drain_deadline; /* uv_now() */
 	struct engine_callbacks callbacks;
