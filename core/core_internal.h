@@ -49,6 +49,7 @@ struct attachment {
 	bool restore;                /* on the host, but perhaps not as it was */
 	bool stranded;               /* an attach failed and could not be undone: told once, until it is attached or home */
 	bool gone_told;
+	bool from_pod; /* the operation under way began while it was not on the host */
 	uint64_t op;
 	enum effect_type op_type;
 	unsigned failures;        /* in a row */

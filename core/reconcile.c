@@ -93,6 +93,7 @@ static void move_start(struct core *c, struct attachment *a, enum effect_type ty
 	a->stirred = a->lost = false;
 	a->retry_at = NEVER;
 	a->touched |= type != EFFECT_PROBE;
+	a->from_pod = a->place != PLACE_HOST;
 }
 
 static void move_fail(struct core *c, struct attachment *a, const char *text)
@@ -311,9 +312,10 @@ static void move_failed(struct core *c, struct attachment *a, const struct event
 	move_fail(c, a, text);
 	if (a->op_type == EFFECT_PROBE)
 		return;
-	/* Mid-way: what is on the host may not be as it was. */
+	/* Mid-way: what is on the host may not be as it was. Nor is it if somebody put it there before our attach looked, and changed
+	 * nothing. */
 	bool changed = a->place == PLACE_UNKNOWN || (e->done.differences && *e->done.differences);
-	a->restore = a->place != PLACE_POD && (!attach || a->place != PLACE_HOST || changed);
+	a->restore = a->place != PLACE_POD && (!attach || a->place != PLACE_HOST || changed || a->from_pod);
 	/* A device whose undo did not succeed is still attached as far as promise 3 goes: it must be brought home, not forgotten. */
 	if (a->record->state != DEVICE_ATTACHED || !attach)
 		device_apply(c, a->device, attach ? DEVICE_EVENT_ATTACH_FAILED : DEVICE_EVENT_RELEASE_FAILED, a, e->done.duration_ms,
