@@ -86,6 +86,16 @@ static bool attachment_is_attached(const struct attachment *a)
 	return !a->op && a->place == PLACE_POD && a->record->state == DEVICE_ATTACHED && str_equal(a->where, a->claim->record.sandbox.id);
 }
 
+void attachment_snapshot(struct core *c, struct attachment *a)
+{
+	struct effect *f = effect_add(c, EFFECT_SNAPSHOT, true);
+	STR_COPY(f->snapshot.device, a->record->device);
+	STR_COPY(f->snapshot.ifname, a->device->facts.ifname);
+	f->snapshot.ifindex = a->device->facts.ifindex;
+	a->op = f->op;
+	a->op_type = EFFECT_SNAPSHOT;
+}
+
 void attachment_doubt(struct attachment *a)
 {
 	a->place = PLACE_UNKNOWN;

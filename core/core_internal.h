@@ -188,6 +188,7 @@ bool claim_is_home(const struct claim *claim);     /* nothing of it is in a pod,
 bool claim_is_attached(const struct claim *claim); /* all of it is in its sandbox */
 bool claim_has_movable(const struct claim *claim);
 const struct attachment *claim_failing(const struct claim *claim); /* the first whose last operation failed and waits */
+void attachment_snapshot(struct core *c, struct attachment *a);    /* ask for its host state; the attachment is busy until it is there */
 /* It was not on the host, and may be by now: look, and if it is there it is not as it was. */
 void attachment_doubt(struct attachment *a);
 /* The same on the word of the pod's namespace. Whoever may make links in there may remove them as fast as they like: that must not keep

@@ -173,12 +173,7 @@ static void prepare_snapshot(struct core *c, struct claim *claim)
 		struct attachment *a = &claim->attachments[i];
 		if (!a->device)
 			continue;
-		struct effect *f = effect_add(c, EFFECT_SNAPSHOT, true);
-		STR_COPY(f->snapshot.device, a->record->device);
-		STR_COPY(f->snapshot.ifname, a->device->facts.ifname);
-		f->snapshot.ifindex = a->device->facts.ifindex;
-		a->op = f->op;
-		a->op_type = EFFECT_SNAPSHOT;
+		attachment_snapshot(c, a);
 		waiting = true;
 	}
 	if (!waiting)

@@ -128,12 +128,7 @@ static void renew_start(struct core *c, struct attachment *a)
 		move_fail(c, a, "the device has no network interface in the host's namespace");
 		return;
 	}
-	struct effect *f = effect_add(c, EFFECT_SNAPSHOT, true);
-	STR_COPY(f->snapshot.device, a->record->device);
-	STR_COPY(f->snapshot.ifname, a->device->facts.ifname);
-	f->snapshot.ifindex = a->device->facts.ifindex;
-	a->op = f->op;
-	a->op_type = EFFECT_SNAPSHOT;
+	attachment_snapshot(c, a);
 	a->stirred = a->lost = false;
 	a->retry_at = NEVER;
 }
