@@ -17,7 +17,7 @@
 #include "netlink/mover_internal.h"
 #include "netlink/netns.h"
 
-/* A notification of a link with all its attributes takes two KiB; of a larger one the beginning says what is wanted. */
+/* A notification of a link with all its attributes takes two KiB. One that is larger is cut, and taken for one that was lost. */
 enum { READS_PER_TURN = 16, READ_SIZE = 8192 };
 
 struct pod_watch {
