@@ -88,7 +88,7 @@ static const char *const names6[] = {
     "accept_ra_from_local",
     "use_optimistic",
     "accept_ra_mtu",
-    NULL, /* stable_secret: no number; see names_more */
+    NULL, /* stable_secret: no number; see `more` */
     "use_oif_addrs_only",
     "accept_ra_min_hop_limit",
     "ignore_routes_with_linkdown",
@@ -124,18 +124,19 @@ static const char *const in_seconds[] = {
 
 #define NEIGHBOURS(family, file)                                                                                                           \
 	{                                                                                                                                  \
-		family ".neigh." file, family "/neigh", file                                                                               \
+		family ".neigh." file, family "/neigh", file, false                                                                        \
 	}
 #define BOTH_NEIGHBOURS(file) NEIGHBOURS("ipv4", file), NEIGHBOURS("ipv6", file)
 
 /* A secret is not there until it is set; setting one sets addr_gen_mode, too. */
 static const struct more {
 	const char *name, *directory, *file;
+	bool secret; /* never told: a claim's status and the journal have other readers than /proc */
 } more[] = {
-    {"ipv6.stable_secret", "ipv6/conf", "stable_secret"},
-    {"ipv6.ra_honor_pio_life", "ipv6/conf", "ra_honor_pio_life"},
-    {"ipv6.ra_honor_pio_pflag", "ipv6/conf", "ra_honor_pio_pflag"},
-    {"ipv6.regen_min_advance", "ipv6/conf", "regen_min_advance"},
+    {"ipv6.stable_secret", "ipv6/conf", "stable_secret", true},
+    {"ipv6.ra_honor_pio_life", "ipv6/conf", "ra_honor_pio_life", false},
+    {"ipv6.ra_honor_pio_pflag", "ipv6/conf", "ra_honor_pio_pflag", false},
+    {"ipv6.regen_min_advance", "ipv6/conf", "regen_min_advance", false},
     BOTH_NEIGHBOURS("anycast_delay"),
     BOTH_NEIGHBOURS("app_solicit"),
     BOTH_NEIGHBOURS("base_reachable_time_ms"),
@@ -311,6 +312,6 @@ void devconf_compare(const struct host_state *was, const struct host_state *is,
 	for (size_t i = 0; i < ELEMENTS(more); i++) {
 		const char *then = find_value(&was->more_sysctls, more[i].name), *now = find_value(&is->more_sysctls, more[i].name);
 		if (then && !str_equal(then, now))
-			differs(more[i].name, now ? now : "not set", then, user);
+			differs(more[i].name, !now ? "not set" : more[i].secret ? "another" : now, more[i].secret ? "set" : then, user);
 	}
 }

@@ -143,7 +143,14 @@ static void sysctls_are_compared(void **state)
 	devconf_compare(&was, &is, tell, &t);
 	/* mc_forwarding is the kernel's; times are in the unit of the file */
 	assert_string_equal(t.text, "ipv4.forwarding 0 1;ipv6.accept_ra 1 2;ipv6.router_solicitation_interval 4 7;"
-	                            "ipv6.stable_secret not set 2001:db8::1;ipv6.regen_min_advance 2 5;");
+	                            "ipv6.stable_secret not set set;ipv6.regen_min_advance 2 5;");
+	/* A secret is never told, neither of them. */
+	static char secret_is[] = "ipv6.stable_secret=2001:db8::2";
+	struct host_state only_secrets_was = {.more_sysctls = was.more_sysctls},
+			  only_secrets_is = {.more_sysctls = {(uint8_t *)secret_is, sizeof(secret_is)}};
+	t.text[0] = '\0';
+	devconf_compare(&only_secrets_was, &only_secrets_is, tell, &t);
+	assert_string_equal(t.text, "ipv6.stable_secret another set;ipv6.regen_min_advance not set 5;");
 	/* A kernel that tells fewer values: only what both tell is compared. */
 	t.text[0] = '\0';
 	is.ipv4.n = 0;
