@@ -21,8 +21,10 @@ void claim_object_free(struct claim_object *o)
 
 void claim_record_free(struct claim_record *r)
 {
-	for (size_t i = 0; i < r->n; i++)
+	for (size_t i = 0; i < r->n; i++) {
 		attach_plan_unref(r->devices[i].plan);
+		leases_unref(r->devices[i].leases);
+	}
 	free(r->devices);
 	r->devices = NULL;
 	r->n = 0;

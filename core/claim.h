@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "core/config.h"
+#include "core/lease.h"
 
 enum {
 	UID_SIZE = 64,
@@ -91,6 +92,7 @@ struct attachment_record {
 	char device[DEVICE_NAME_SIZE];
 	enum device_state state;           /* prepared, attached or released */
 	struct attach_plan *plan;          /* one reference */
+	struct leases *leases;             /* one reference; NULL = the plan asks for none, or there are none yet */
 	struct pod_state pod;              /* while attached */
 	char attached_in[SANDBOX_ID_SIZE]; /* the sandbox for which the state says attached; the claim may want another one by now */
 	/* The boot in which plan->host was true. After the next one the host's own tools have configured the device afresh. "" = unknown.
@@ -104,6 +106,7 @@ struct claim_record {
 	struct sandbox sandbox; /* id "" = none yet */
 	uint64_t netns_inode;   /* of the pinned namespace, 0 = none */
 	bool wants_pod;         /* the devices belong in the sandbox (else on the host) */
+	bool leasing;           /* Prepare still asks for leases: links may be up on the host that were not */
 	bool unprepared;        /* only the status remains to be told */
 	size_t n;
 	struct attachment_record *devices;

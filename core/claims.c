@@ -45,6 +45,7 @@ void claim_release_devices(struct core *c, struct claim *claim)
 		}
 		network_config_free(&a->config);
 		attach_plan_unref(claim->record.devices[i].plan);
+		leases_unref(claim->record.devices[i].leases);
 	}
 	free(claim->attachments);
 	free(claim->record.devices);

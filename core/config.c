@@ -308,14 +308,28 @@ static void take_addresses(struct parser *p, const struct config_field *f, const
 	path_leave(p, key);
 }
 
-static void take_switches(struct parser *p, const struct config_field *f, const struct value *v, bool *any)
+static void take_switches(struct parser *p, const struct config_field *f, const struct value *v, char *object)
 {
-	if (!has_type(p, f->key, v, VALUE_OBJECT))
+	if (!has_type(p, f->key, v, VALUE_OBJECT) || !v->n)
 		return;
-	*any |= v->n > 0;
+	if (v->n > CONFIG_LIST_MAX) {
+		fault(p, f->key, "%zu entries are more than %d", v->n, CONFIG_LIST_MAX);
+		return;
+	}
+	struct ethtool_switch *list = calloc(v->n, sizeof(*list));
+	p->no_memory |= !list;
+	if (!list)
+		return;
+	*(void **)(void *)(object + f->offset) = list;
+	*(size_t *)(void *)(object + f->count) = v->n;
 	size_t at = path_enter(p, f->key);
-	for (size_t i = 0; i < v->n; i++)
-		has_type(p, show_string(v->keys[i], "").text, &v->items[i], VALUE_BOOL);
+	for (size_t i = 0; i < v->n; i++) {
+		const char *key = show_string(v->keys[i], "").text;
+		if (STR_COPY(list[i].name, v->keys[i]) < 0)
+			fault(p, key, "the name is longer than %d bytes", ETHTOOL_NAME_SIZE - 1);
+		if (has_type(p, key, &v->items[i], VALUE_BOOL))
+			list[i].on = v->items[i].boolean;
+	}
 	path_leave(p, at);
 }
 
@@ -357,7 +371,7 @@ static void take_field(struct parser *p, const struct config_field *f, const str
 		take_addresses(p, f, v, object);
 		break;
 	case CONFIG_SWITCHES:
-		take_switches(p, f, v, to);
+		take_switches(p, f, v, object);
 		break;
 	}
 }
@@ -509,8 +523,8 @@ static const struct config_field neighbour_fields[] = {
 static const struct config_members neighbour_members = MEMBERS(neighbour_fields, NULL);
 
 static const struct config_field ethtool_fields[] = {
-    {"features", CONFIG_SWITCHES, AT(has_ethtool)},
-    {"privateFlags", CONFIG_SWITCHES, AT(has_ethtool)},
+    {"features", CONFIG_SWITCHES, LIST(features, n_features, struct ethtool_switch)},
+    {"privateFlags", CONFIG_SWITCHES, LIST(private_flags, n_private_flags, struct ethtool_switch)},
 };
 static const struct config_members ethtool_members = MEMBERS(ethtool_fields, NULL);
 

@@ -29,9 +29,15 @@ struct address {
 	char label[IFNAME_SIZE];
 	uint8_t protocol; /* IFAPROT_*: who made it; 0 = not said */
 };
+enum { ROUTE_HOPS_MAX = 8 };
+struct next_hop {
+	struct ip_address gateway; /* IP_NONE = on link */
+	uint32_t weight;           /* 1 … 256; 0 = 1 */
+	uint8_t flags;             /* RTNH_F_ONLINK only */
+};
 struct route {
 	struct ip_prefix destination;
-	struct ip_address gateway; /* IP_NONE = on link */
+	struct ip_address gateway; /* IP_NONE = on link, or several next hops */
 	struct ip_address source;  /* preferred source; IP_NONE = kernel's choice */
 	uint32_t table;            /* 0 = main */
 	uint32_t metric;           /* 0 = kernel's default */
@@ -39,12 +45,21 @@ struct route {
 	uint8_t protocol;          /* RTPROT_*; 0 = boot */
 	uint8_t type;              /* RTN_*; 0 = unicast */
 	uint8_t flags;             /* RTNH_F_ONLINK only */
+	uint8_t tos;
+	uint32_t mtu, advmss, hop_limit, initial_cwnd, initial_rwnd; /* RTAX_*; 0 = not set */
+	uint32_t locked;                                             /* RTAX_LOCK: bits 1 << RTAX_* */
+	size_t n_hops;                                               /* 0, or at least 2 */
+	struct next_hop hops[ROUTE_HOPS_MAX];
 };
 struct rule {
 	bool has_priority; /* an omitted priority is the kernel's choice, not 0 (dranet-behaviour §13 #5) */
 	uint32_t priority;
 	struct ip_prefix source, destination; /* family IP_NONE = any */
 	uint32_t table;
+	uint8_t family; /* enum ip_family; IP_NONE = that of source or destination, else IPv4 */
+	bool has_mark;
+	uint32_t mark, mask;                     /* FRA_FWMARK and FRA_FWMASK */
+	char iif[IFNAME_SIZE], oif[IFNAME_SIZE]; /* names in the pod; "" = any */
 };
 struct neighbour {
 	struct ip_address destination;
@@ -55,14 +70,50 @@ struct link_sizes { /* 0 = leave; bytes */
 	uint32_t gso_max_segs; /* segments */
 };
 
+enum { ETHTOOL_NAME_SIZE = 33 }; /* ETH_GSTRING_LEN, and a NUL */
+struct ethtool_switch {          /* a feature or a private flag: in a configuration as the person wrote it, aliases included */
+	char name[ETHTOOL_NAME_SIZE];
+	bool on;
+};
+/* What ethtool sets as a number or a switch; core/config.c has their names, netlink/ their messages. */
+enum ethtool_setting {
+	RING_RX,
+	RING_RX_MINI,
+	RING_RX_JUMBO,
+	RING_TX,
+	CHANNELS_RX,
+	CHANNELS_TX,
+	CHANNELS_OTHER,
+	CHANNELS_COMBINED,
+	COALESCE_ADAPTIVE_RX,
+	COALESCE_ADAPTIVE_TX,
+	COALESCE_RX_USECS,
+	COALESCE_RX_FRAMES,
+	COALESCE_RX_USECS_IRQ,
+	COALESCE_RX_FRAMES_IRQ,
+	COALESCE_TX_USECS,
+	COALESCE_TX_FRAMES,
+	COALESCE_TX_USECS_IRQ,
+	COALESCE_TX_FRAMES_IRQ,
+	COALESCE_STATS_USECS,
+	PAUSE_AUTONEG,
+	PAUSE_RX,
+	PAUSE_TX,
+	ETHTOOL_SETTINGS
+};
+struct ethtool_settings {
+	uint32_t given; /* bits 1 << enum ethtool_setting; the others were not asked for, or the driver has no such thing */
+	uint32_t v[ETHTOOL_SETTINGS];
+};
+
 /* One NetworkConfig document. `has_…`/tri-states: -1 = not given. */
 struct network_config {
 	char ifname[IFNAME_SIZE]; /* "" = host's name */
 	uint32_t mtu;             /* 0 = keep */
 	struct mac mac;
 	struct link_sizes sizes;
-	int8_t dhcp, disable_ebpf, forwarding; /* -1 not given, 0, 1 */
-	int8_t arp_ignore, arp_announce;       /* -1 not given */
+	int8_t dhcp, dhcp6, disable_ebpf, forwarding; /* -1 not given, 0, 1 */
+	int8_t arp_ignore, arp_announce;              /* -1 not given */
 	bool addresses_given;
 	struct address *addresses;
 	size_t n_addresses;
@@ -74,7 +125,11 @@ struct network_config {
 	size_t n_neighbours;
 	char vrf_name[IFNAME_SIZE];
 	uint32_t vrf_table;
-	bool has_ethtool;
+	struct ethtool_switch *features;
+	size_t n_features;
+	struct ethtool_switch *private_flags;
+	size_t n_private_flags;
+	struct ethtool_settings ethtool;
 	char profile[ATTRIBUTE_TEXT_SIZE];
 };
 
@@ -86,6 +141,7 @@ int network_config_check_supported(const struct network_config *c, struct error 
  * overriding). Class configuration is the base, claim configuration goes over it. 0, -ENOMEM, or -E2BIG for a list of more than 256
  * elements; `base` is then some mix of both. */
 int network_config_merge(struct network_config *base, const struct network_config *over);
+bool network_config_has_ethtool(const struct network_config *c);
 void network_config_init(struct network_config *c); /* nothing given */
 void network_config_free(struct network_config *c);
 
@@ -140,6 +196,9 @@ struct host_state {
 	struct bytes more_sysctls; /* those that RTM_NEWLINK leaves out: "name=value", each with its NUL */
 	struct bytes features;     /* ethtool's offload features: words of changeable ones, then as many of wanted ones */
 	struct bytes objects;      /* netlink messages: routes, rules, neighbours … that name the link (netlink/kept.h) */
+	struct bytes pod_rules;    /* netlink messages: rules of the tables that routes of the link are in; a pod gets them with the link */
+	struct bytes private_flags; /* of the driver: words of those that it has, then as many of those that are on */
+	struct ethtool_settings ethtool;
 	struct vf_settings vf;
 };
 int host_state_copy(const struct host_state *from, struct host_state *ret);
@@ -153,11 +212,12 @@ struct attach_plan {
 	struct host_state host;
 	struct network_config pod; /* resolved: ifname set; addresses and routes hold what the pod gets */
 };
-/* Build a plan; takes a copy of host and config. Rules: pod name = configured or host's; no configured addresses → the host's with
- * scope universe; host routes and permanent neighbours are copied behind the configured ones, without duplicates, and without those whose
- * preferred source or gateway the pod's addresses do not cover; VF MTU ≤ PF MTU; MTU within the driver's range. */
+/* Build a plan; takes a copy of host and config. `warnings` (may be NULL) gets what of the host's state the pod does not get, and why.
+ * Rules: pod name = configured or host's; no configured addresses → the host's with scope universe; host routes and permanent neighbours
+ * are copied behind the configured ones, without duplicates, and without those whose preferred source or gateway the pod's addresses do not
+ * cover; VF MTU ≤ PF MTU; MTU within the driver's range. */
 int attach_plan_new(const struct device_facts *facts, const struct host_state *host, const struct network_config *config,
-                    struct attach_plan **ret, struct error *e);
+                    struct attach_plan **ret, struct error *warnings, struct error *e);
 /* The same configuration over the device and its host state as they are now, after a reboot. What the old plan had copied from the host
  * (addresses where none were configured, routes that carry a protocol) is taken from the new state. */
 int attach_plan_renew(const struct attach_plan *old, const struct device_facts *facts, const struct host_state *host,

@@ -10,7 +10,7 @@
 
 void network_config_init(struct network_config *c)
 {
-	*c = (struct network_config){.dhcp = -1, .disable_ebpf = -1, .forwarding = -1, .arp_ignore = -1, .arp_announce = -1};
+	*c = (struct network_config){.dhcp = -1, .dhcp6 = -1, .disable_ebpf = -1, .forwarding = -1, .arp_ignore = -1, .arp_announce = -1};
 }
 
 void network_config_free(struct network_config *c)
@@ -19,6 +19,8 @@ void network_config_free(struct network_config *c)
 	free(c->routes);
 	free(c->rules);
 	free(c->neighbours);
+	free(c->features);
+	free(c->private_flags);
 	network_config_init(c);
 }
 
@@ -88,6 +90,11 @@ static bool neighbour_same(const void *a, const void *b)
 	return ip_address_equal(&((const struct neighbour *)a)->destination, &((const struct neighbour *)b)->destination);
 }
 
+static bool switch_same(const void *a, const void *b)
+{
+	return str_equal(((const struct ethtool_switch *)a)->name, ((const struct ethtool_switch *)b)->name);
+}
+
 /* `over` behind `base`; of elements that are the same only the last stays. */
 static int list_join(void **base, size_t *n_base, const void *over, size_t n_over, size_t size, bool (*same)(const void *, const void *))
 {
@@ -133,6 +140,10 @@ int network_config_merge(struct network_config *base, const struct network_confi
 		rc = JOIN(base, over, rules, n_rules, NULL);
 	if (!rc)
 		rc = JOIN(base, over, neighbours, n_neighbours, neighbour_same);
+	if (!rc)
+		rc = JOIN(base, over, features, n_features, switch_same);
+	if (!rc)
+		rc = JOIN(base, over, private_flags, n_private_flags, switch_same);
 	if (rc)
 		return rc;
 
@@ -148,8 +159,16 @@ int network_config_merge(struct network_config *base, const struct network_confi
 	if (over->profile[0])
 		STR_COPY(base->profile, over->profile);
 	base->addresses_given |= over->addresses_given;
-	base->has_ethtool |= over->has_ethtool;
+	for (size_t i = 0; i < ETHTOOL_SETTINGS; i++)
+		if (over->ethtool.given & 1u << i)
+			base->ethtool.v[i] = over->ethtool.v[i];
+	base->ethtool.given |= over->ethtool.given;
 	return 0;
+}
+
+bool network_config_has_ethtool(const struct network_config *c)
+{
+	return c->n_features || c->n_private_flags || c->ethtool.given;
 }
 
 int network_config_check_supported(const struct network_config *c, struct error *e)
@@ -164,7 +183,7 @@ int network_config_check_supported(const struct network_config *c, struct error 
 		error_append(&faults, -EINVAL, "interface.disableEbpfPrograms: true %s", reason);
 	if (c->vrf_name[0])
 		error_append(&faults, -EINVAL, "interface.vrf: \"%s\" %s", c->vrf_name, reason);
-	if (c->has_ethtool)
+	if (network_config_has_ethtool(c))
 		error_append(&faults, -EINVAL, "ethtool: setting features and private flags %s", reason);
 	return faults.code ? error_set(e, faults.code, "%s", faults.text) : 0;
 }

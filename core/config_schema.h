@@ -24,7 +24,7 @@ enum config_type {
 	CONFIG_OBJECT,    /* `members`, into the same struct */
 	CONFIG_OBJECTS,   /* array of `members`, into a list */
 	CONFIG_ADDRESSES, /* array of prefixes, into a list of struct address */
-	CONFIG_SWITCHES,  /* object of booleans; the bool becomes true when it has any */
+	CONFIG_SWITCHES,  /* object of booleans, into a list of struct ethtool_switch */
 };
 
 struct config_members;

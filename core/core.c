@@ -111,6 +111,9 @@ static void step_dispatch(struct core *c, struct event *e)
 	case EVENT_POD_DEVICE_GONE:
 		sandbox_event(c, e);
 		break;
+	case EVENT_LEASE:
+		leases_unref(e->lease.leases);
+		break;
 	case EVENT_DONE:
 		step_done(c, e);
 		break;

@@ -54,6 +54,7 @@ enum event_type {
 	EVENT_REMOVE_SANDBOX,
 	EVENT_CREATE_CONTAINER,
 	EVENT_SYNCHRONIZE, /* the runtime's list of sandboxes, after (re)connecting */
+	EVENT_LEASE,       /* a kept lease was renewed, changed or ended */
 	EVENT_DONE,        /* result of an effect with an op */
 	EVENT_TYPE_MAX
 };
@@ -106,14 +107,20 @@ struct event {
 			size_t n;
 		} synchronize;
 		struct {
+			char device[DEVICE_NAME_SIZE];
+			char claim_uid[UID_SIZE];
+			struct leases *leases; /* one reference, moved out; a family that ended is not held */
+		} lease;
+		struct {
 			uint64_t op;
 			int result; /* 0 or negative errno */
 			const char *error;
 			/* by kind of effect: */
 			uint64_t netns_inode;        /* PIN */
 			struct host_state *host;     /* SNAPSHOT: contents are moved out on success */
-			enum place place;            /* ATTACH, DETACH, PROBE: always set, also on failure */
-			const struct pod_state *pod; /* ATTACH, PROBE when place is POD */
+			struct leases *leases;       /* LEASE: one reference, moved out on success */
+			enum place place;            /* ATTACH, LEASE_APPLY, DETACH, PROBE: always set, also on failure */
+			const struct pod_state *pod; /* ATTACH, LEASE_APPLY, PROBE when place is POD */
 			uint32_t duration_ms;        /* of the work itself */
 			const char *differences;     /* DETACH: what could not be restored, by name; NULL or "" = all is as it was */
 		} done;
@@ -130,11 +137,15 @@ enum effect_type {
 	EFFECT_ATTACH,    /* host → pod, complete or undone → DONE.place, DONE.pod */
 	EFFECT_DETACH,    /* wherever it is → host, restored and read back → DONE.place, DONE.differences */
 	EFFECT_PROBE,     /* where is it? → DONE.place */
-	EFFECT_STORE,     /* write the claim's record; answered after it is durable */
-	EFFECT_FORGET,    /* remove the record */
-	EFFECT_TOKEN,     /* write, replace or remove the claim's CDI spec file */
-	EFFECT_STATUS,    /* apply status.devices of a claim (n = 0 removes our entries) */
-	EFFECT_PUBLISH,   /* the devices to publish changed → EVENT_PUBLISHED when the API server holds them */
+	EFFECT_LEASE, /* on the host, with the link up for as long as it takes: ask DHCP servers for what the plan wants → DONE.leases */
+	EFFECT_LEASE_KEEP,  /* the device is in the sandbox: renew its leases from now on → EVENT_LEASE, again and again */
+	EFFECT_LEASE_APPLY, /* the device in its sandbox gets what its new leases say, and loses what only the old ones said */
+	EFFECT_LEASE_DROP,  /* renew them no more; with `release` tell the servers. At once: a DETACH may follow */
+	EFFECT_STORE,       /* write the claim's record; answered after it is durable */
+	EFFECT_FORGET,      /* remove the record */
+	EFFECT_TOKEN,       /* write, replace or remove the claim's CDI spec file */
+	EFFECT_STATUS,      /* apply status.devices of a claim (n = 0 removes our entries) */
+	EFFECT_PUBLISH,     /* the devices to publish changed → EVENT_PUBLISHED when the API server holds them */
 	EFFECT_REPLY_PREPARE,
 	EFFECT_REPLY_UNPREPARE,
 	EFFECT_REPLY_HOOK,
@@ -167,6 +178,7 @@ struct device_status {
 	const char *reason;          /* CamelCase */
 	const char *message;         /* "" = none */
 	const struct pod_state *pod; /* NULL unless attached */
+	const struct leases *leases; /* NULL unless attached with any */
 };
 
 enum subject { SUBJECT_CLAIM, SUBJECT_POD };
@@ -183,8 +195,11 @@ struct effect {
 		} snapshot;
 		struct sandbox pin;                    /* PIN */
 		char unpin[SANDBOX_ID_SIZE];           /* UNPIN: sandbox id */
-		struct {                               /* ATTACH, DETACH, PROBE */
+		struct {                               /* ATTACH, DETACH, PROBE, LEASE, LEASE_KEEP, LEASE_APPLY, LEASE_DROP */
 			struct attach_plan *plan;      /* a reference, owned by the effect */
+			struct leases *leases;         /* ATTACH, LEASE_*: a reference, owned by the effect; NULL = none */
+			struct leases *old;            /* LEASE_APPLY: what it had before; as above */
+			bool release;                  /* LEASE_DROP */
 			char sandbox[SANDBOX_ID_SIZE]; /* the pinned namespace; "" = none is held: look on the host */
 			struct claim_ref claim;
 		} move;

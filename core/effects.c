@@ -114,7 +114,13 @@ static void effect_clear(struct effect *f)
 	case EFFECT_ATTACH:
 	case EFFECT_DETACH:
 	case EFFECT_PROBE:
+	case EFFECT_LEASE:
+	case EFFECT_LEASE_KEEP:
+	case EFFECT_LEASE_APPLY:
+	case EFFECT_LEASE_DROP:
 		attach_plan_unref(f->move.plan);
+		leases_unref(f->move.leases);
+		leases_unref(f->move.old);
 		break;
 	case EFFECT_STATUS:
 		free(f->status.devices);

@@ -18,7 +18,7 @@ enum {
 static const size_t host_bytes[] = {
     offsetof(struct host_state, alias),   offsetof(struct host_state, altnames),     offsetof(struct host_state, ipv4),
     offsetof(struct host_state, ipv6),    offsetof(struct host_state, more_sysctls), offsetof(struct host_state, features),
-    offsetof(struct host_state, objects),
+    offsetof(struct host_state, objects), offsetof(struct host_state, pod_rules),    offsetof(struct host_state, private_flags),
 };
 
 static struct bytes *bytes_at(struct host_state *s, size_t i)
@@ -105,12 +105,8 @@ static void check_nothing_given(const struct network_config *c, struct error *fa
 		const char *path;
 		bool given;
 	} others[] = {
-	    {"interface.addresses", c->n_addresses},
-	    {"interface.vrf", c->vrf_name[0]},
-	    {"routes", c->n_routes},
-	    {"rules", c->n_rules},
-	    {"ethtool", c->has_ethtool},
-	    {"neighbors", c->n_neighbours},
+	    {"interface.addresses", c->n_addresses},    {"interface.vrf", c->vrf_name[0]}, {"routes", c->n_routes}, {"rules", c->n_rules},
+	    {"ethtool", network_config_has_ethtool(c)}, {"neighbors", c->n_neighbours},
 	};
 	for (size_t i = 0; i < ELEMENTS(others); i++)
 		if (others[i].given)
@@ -277,8 +273,9 @@ static int plan_fill(struct attach_plan *p, const struct network_config *config,
 }
 
 int attach_plan_new(const struct device_facts *facts, const struct host_state *host, const struct network_config *config,
-                    struct attach_plan **ret, struct error *e)
+                    struct attach_plan **ret, struct error *warnings, struct error *e)
 {
+	(void)warnings;
 	struct attach_plan *p = calloc(1, sizeof(*p));
 	if (!p)
 		return error_set(e, -ENOMEM, "out of memory");
@@ -321,7 +318,7 @@ int attach_plan_renew(const struct attach_plan *old, const struct device_facts *
 		config.addresses = NULL;
 		config.n_addresses = 0;
 	}
-	int rc = attach_plan_new(facts, host, &config, ret, e);
+	int rc = attach_plan_new(facts, host, &config, ret, NULL, e);
 	free(routes);
 	return rc;
 }

@@ -144,10 +144,15 @@ static void prepare_store(struct core *c, struct claim *claim)
 		struct attachment *a = &claim->attachments[i];
 		if (!a->device)
 			continue;
-		if (attach_plan_new(&a->device->facts, a->host, &a->config, &a->record->plan, &e) < 0) {
+		struct error warnings = {0};
+		if (attach_plan_new(&a->device->facts, a->host, &a->config, &a->record->plan, &warnings, &e) < 0) {
 			error_prefix(&e, "device %s", a->record->device);
 			prepare_fail(c, claim, e.text);
 			return;
+		}
+		if (warnings.code) {
+			error_prefix(&warnings, "device %s", a->record->device);
+			effect_event(c, SUBJECT_CLAIM, claim, "HostStateNotCopied", warnings.text);
 		}
 		/* What the record says is what will be true once it is on disk. */
 		a->record->state = DEVICE_PREPARED;

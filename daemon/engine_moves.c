@@ -22,6 +22,7 @@ struct move_job {
 	struct host_state host;
 	/* the others */
 	struct attach_plan *plan; /* one reference, counted on the loop */
+	struct leases *leases;    /* as well */
 	struct claim_ref claim;
 	int netns_fd; /* our own, so that the table may change meanwhile; -1 = look on the host */
 	uint64_t netns_inode;
@@ -116,7 +117,7 @@ static int move_or_look(struct move_job *j)
 		                 strerror(-j->netns_error));
 	}
 	if (j->type == EFFECT_ATTACH)
-		return mover_attach(m, j->plan, j->netns_fd, &j->moved, &j->error);
+		return mover_attach(m, j->plan, j->leases, j->netns_fd, &j->moved, &j->error);
 	if (j->type == EFFECT_DETACH)
 		return mover_detach(m, j->plan, j->netns_fd, &j->moved, &j->error);
 	return mover_probe(m, j->plan, j->netns_fd, &j->moved, &j->error);
@@ -200,6 +201,7 @@ static void move_done(struct worker_job *job)
 	                                        .differences = j->moved.differences,
 	                                        .duration_ms = duration_ms(j)}});
 	attach_plan_unref(j->plan);
+	leases_unref(j->leases);
 	free(j);
 	engine_check_drained(g);
 }
@@ -213,6 +215,7 @@ void perform_move(struct engine *g, struct effect *f)
 	if (!j)
 		return;
 	j->plan = attach_plan_ref(f->move.plan);
+	j->leases = leases_ref(f->move.leases);
 	j->claim = f->move.claim;
 	if (f->move.sandbox[0] || f->type == EFFECT_ATTACH) {
 		int held = netns_table_get(&g->namespaces, f->move.sandbox, &j->netns_inode);

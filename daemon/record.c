@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -253,17 +254,20 @@ static int decode_list(const struct member *m, json_t *from, void *to, size_t *c
 	return decode_items(m, from, items, count, e);
 }
 
-/* The one pointer there is: a plan, born with the reference of the record that holds it. */
-static int decode_plan(json_t *from, struct attach_plan **to, struct error *e)
+/* What a pointer leads to is shared: it is born with the reference of the record that holds it. */
+static int decode_pointer(const struct member *m, json_t *from, void *to, struct error *e)
 {
+	static const unsigned one = 1;
+	static_assert(offsetof(struct attach_plan, references) == 0 && offsetof(struct leases, references) == 0,
+	              "both begin with the count");
 	if (json_is_null(from))
 		return 0;
-	struct attach_plan *plan = calloc(1, sizeof(*plan));
-	if (!plan)
+	void *object = calloc(1, m->shape->size);
+	if (!object)
 		return error_set(e, -ENOMEM, "out of memory");
-	plan->references = 1;
-	*to = plan;
-	return decode_shape(&plan_shape, from, plan, e);
+	memcpy(object, &one, sizeof(one));
+	memcpy(to, &object, sizeof(object));
+	return decode_shape(m->shape, from, object, e);
 }
 
 static int decode_member(const struct member *m, json_t *from, void *base, struct error *e)
@@ -275,7 +279,7 @@ static int decode_member(const struct member *m, json_t *from, void *base, struc
 	case STRUCT:
 		return decode_shape(m->shape, from, at, e);
 	case POINTER:
-		return decode_plan(from, at, e);
+		return decode_pointer(m, from, at, e);
 	case LIST:
 	case ARRAY:
 		return decode_list(m, from, at, count, e);

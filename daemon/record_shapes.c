@@ -23,10 +23,28 @@
 	{                                                                                                                                  \
 		.name = #m, .type = STRUCT, .offset = offsetof(struct s, m), .shape = &(sh)                                                \
 	}
+#define M_STRUCT_LATER(s, m, sh)                                                                                                           \
+	{                                                                                                                                  \
+		.name = #m, .type = STRUCT, .offset = offsetof(struct s, m), .shape = &(sh), .later = true                                 \
+	}
 #define M_LIST(s, m, count, sh)                                                                                                            \
 	{                                                                                                                                  \
 		.name = #m, .type = LIST, .offset = offsetof(struct s, m), .shape = &(sh), .count_offset = offsetof(struct s, count),      \
 		.max = RECORD_LIST_MAX                                                                                                     \
+	}
+#define M_LIST_LATER(s, m, count, sh)                                                                                                      \
+	{                                                                                                                                  \
+		.name = #m, .type = LIST, .offset = offsetof(struct s, m), .shape = &(sh), .count_offset = offsetof(struct s, count),      \
+		.max = RECORD_LIST_MAX, .later = true                                                                                      \
+	}
+#define M_ARRAY_LATER(s, m, count, sh)                                                                                                     \
+	{                                                                                                                                  \
+		.name = #m, .type = ARRAY, .offset = offsetof(struct s, m), .shape = &(sh), .count_offset = offsetof(struct s, count),     \
+		.max = SIZE_OF(s, m) / SIZE_OF(s, m[0]), .later = true                                                                     \
+	}
+#define M_TEXT_LATER(s, m, r)                                                                                                              \
+	{                                                                                                                                  \
+		.name = #m, .type = TEXT, .offset = offsetof(struct s, m), .size = SIZE_OF(s, m), .rule = (r), .later = true               \
 	}
 #define SHAPE(name, s) static const struct shape name##_shape = {sizeof(struct s), name##_members, ELEMENTS(name##_members)}
 
@@ -112,14 +130,42 @@ static const struct member address_members[] = {
 };
 SHAPE(address, address);
 
+static const struct member hop_members[] = {M(next_hop, ADDRESS, gateway), M(next_hop, U32, weight), M(next_hop, U8, flags)};
+SHAPE(hop, next_hop);
+
 static const struct member route_members[] = {
-    M(route, PREFIX, destination), M(route, ADDRESS, gateway), M(route, ADDRESS, source), M(route, U32, table), M(route, U32, metric),
-    M(route, U8, scope),           M(route, U8, protocol),     M(route, U8, type),        M(route, U8, flags),
+    M(route, PREFIX, destination),
+    M(route, ADDRESS, gateway),
+    M(route, ADDRESS, source),
+    M(route, U32, table),
+    M(route, U32, metric),
+    M(route, U8, scope),
+    M(route, U8, protocol),
+    M(route, U8, type),
+    M(route, U8, flags),
+    M_LATER(route, U8, tos),
+    M_LATER(route, U32, mtu),
+    M_LATER(route, U32, advmss),
+    M_LATER(route, U32, hop_limit),
+    M_LATER(route, U32, initial_cwnd),
+    M_LATER(route, U32, initial_rwnd),
+    M_LATER(route, U32, locked),
+    M_ARRAY_LATER(route, hops, n_hops, hop_shape),
 };
 SHAPE(route, route);
 
 static const struct member rule_members[] = {
-    M(rule, BOOL, has_priority), M(rule, U32, priority), M(rule, PREFIX, source), M(rule, PREFIX, destination), M(rule, U32, table),
+    M(rule, BOOL, has_priority),
+    M(rule, U32, priority),
+    M(rule, PREFIX, source),
+    M(rule, PREFIX, destination),
+    M(rule, U32, table),
+    M_LATER(rule, U8, family),
+    M_LATER(rule, BOOL, has_mark),
+    M_LATER(rule, U32, mark),
+    M_LATER(rule, U32, mask),
+    M_TEXT_LATER(rule, iif, NAME_TEXT),
+    M_TEXT_LATER(rule, oif, NAME_TEXT),
 };
 SHAPE(rule, rule);
 
@@ -134,6 +180,41 @@ static const struct member sizes_members[] = {
     M_LATER(link_sizes, U32, gso_max_segs),
 };
 SHAPE(sizes, link_sizes);
+
+static const struct member switch_members[] = {M_TEXT(ethtool_switch, name, ANY_TEXT), M(ethtool_switch, BOOL, on)};
+SHAPE(switch, ethtool_switch);
+
+#define M_SETTING(s)                                                                                                                       \
+	{                                                                                                                                  \
+		.name = #s, .type = U32, .offset = offsetof(struct ethtool_settings, v[s]), .later = true                                  \
+	}
+static const struct member settings_members[] = {
+    M(ethtool_settings, U32, given),
+    M_SETTING(RING_RX),
+    M_SETTING(RING_RX_MINI),
+    M_SETTING(RING_RX_JUMBO),
+    M_SETTING(RING_TX),
+    M_SETTING(CHANNELS_RX),
+    M_SETTING(CHANNELS_TX),
+    M_SETTING(CHANNELS_OTHER),
+    M_SETTING(CHANNELS_COMBINED),
+    M_SETTING(COALESCE_ADAPTIVE_RX),
+    M_SETTING(COALESCE_ADAPTIVE_TX),
+    M_SETTING(COALESCE_RX_USECS),
+    M_SETTING(COALESCE_RX_FRAMES),
+    M_SETTING(COALESCE_RX_USECS_IRQ),
+    M_SETTING(COALESCE_RX_FRAMES_IRQ),
+    M_SETTING(COALESCE_TX_USECS),
+    M_SETTING(COALESCE_TX_FRAMES),
+    M_SETTING(COALESCE_TX_USECS_IRQ),
+    M_SETTING(COALESCE_TX_FRAMES_IRQ),
+    M_SETTING(COALESCE_STATS_USECS),
+    M_SETTING(PAUSE_AUTONEG),
+    M_SETTING(PAUSE_RX),
+    M_SETTING(PAUSE_TX),
+};
+SHAPE(settings, ethtool_settings);
+static_assert(ELEMENTS(settings_members) == ETHTOOL_SETTINGS + 1, "each setting has a member");
 
 static const struct member config_members[] = {
     M_TEXT(network_config, ifname, NAME_TEXT),
@@ -152,8 +233,11 @@ static const struct member config_members[] = {
     M_LIST(network_config, neighbours, n_neighbours, neighbour_shape),
     M_TEXT(network_config, vrf_name, NAME_TEXT),
     M(network_config, U32, vrf_table),
-    M(network_config, BOOL, has_ethtool),
     M_TEXT(network_config, profile, ANY_TEXT),
+    M_LATER(network_config, I8, dhcp6),
+    M_LIST_LATER(network_config, features, n_features, switch_shape),
+    M_LIST_LATER(network_config, private_flags, n_private_flags, switch_shape),
+    M_STRUCT_LATER(network_config, ethtool, settings_shape),
 };
 SHAPE(config, network_config);
 
@@ -186,12 +270,7 @@ static const struct member host_members[] = {
     M_LATER(host_state, U32, group),
     M_LATER(host_state, U32, flags),
     M_LATER(host_state, U32, xdp),
-    {.name = "qdisc",
-     .type = TEXT,
-     .offset = offsetof(struct host_state, qdisc),
-     .size = SIZE_OF(host_state, qdisc),
-     .rule = NAME_TEXT,
-     .later = true},
+    M_TEXT_LATER(host_state, qdisc, NAME_TEXT),
     M_LATER(host_state, BYTES, alias),
     M_LATER(host_state, BYTES, altnames),
     M_LATER(host_state, BYTES, ipv4),
@@ -199,7 +278,10 @@ static const struct member host_members[] = {
     M_LATER(host_state, BYTES, more_sysctls),
     M_LATER(host_state, BYTES, features),
     M_LATER(host_state, BYTES, objects),
-    {.name = "vf", .type = STRUCT, .offset = offsetof(struct host_state, vf), .shape = &vf_shape, .later = true},
+    M_LATER(host_state, BYTES, pod_rules),
+    M_LATER(host_state, BYTES, private_flags),
+    M_STRUCT_LATER(host_state, ethtool, settings_shape),
+    M_STRUCT_LATER(host_state, vf, vf_shape),
 };
 SHAPE(host, host_state);
 
@@ -209,6 +291,33 @@ static const struct member plan_members[] = {
     M_STRUCT(attach_plan, pod, config_shape),
 };
 const struct shape plan_shape = {sizeof(struct attach_plan), plan_members, ELEMENTS(plan_members)};
+
+static const struct member lease_address_members[] = {M(lease_address, PREFIX, prefix), M(lease_address, U32, valid),
+                                                      M(lease_address, U32, preferred)};
+SHAPE(lease_address, lease_address);
+static const struct member lease_route_members[] = {M(lease_route, PREFIX, destination), M(lease_route, ADDRESS, gateway)};
+SHAPE(lease_route, lease_route);
+static const struct member dns_members[] = {{.name = "address", .type = ADDRESS, .offset = 0}};
+SHAPE(dns, ip_address);
+static const struct member lease_members[] = {
+    M(lease, BOOL, held),
+    M(lease, U64, taken_at),
+    M(lease, U32, renew),
+    M(lease, U32, rebind),
+    M(lease, U32, valid),
+    M(lease, ADDRESS, server),
+    M(lease, MAC, server_mac),
+    M_TEXT(lease, server_id, ANY_TEXT),
+    M(lease, U32, iaid),
+    M(lease, U32, mtu),
+    M_ARRAY_LATER(lease, addresses, n_addresses, lease_address_shape),
+    M_ARRAY_LATER(lease, routes, n_routes, lease_route_shape),
+    M_ARRAY_LATER(lease, dns, n_dns, dns_shape),
+    M_TEXT(lease, domain, ANY_TEXT),
+};
+SHAPE(lease, lease);
+static const struct member leases_members[] = {M_STRUCT(leases, v4, lease_shape), M_STRUCT(leases, v6, lease_shape)};
+const struct shape leases_shape = {sizeof(struct leases), leases_members, ELEMENTS(leases_members)};
 
 static const struct member attachment_members[] = {
     M_TEXT(attachment_record, request, ANY_TEXT),
@@ -220,12 +329,8 @@ static const struct member attachment_members[] = {
     {.name = "plan", .type = POINTER, .offset = offsetof(struct attachment_record, plan), .shape = &plan_shape},
     M_STRUCT(attachment_record, pod, pod_state_shape),
     M_TEXT(attachment_record, attached_in, NAME_TEXT),
-    {.name = "boot_id",
-     .type = TEXT,
-     .offset = offsetof(struct attachment_record, boot_id),
-     .size = BOOT_ID_SIZE,
-     .rule = NAME_TEXT,
-     .later = true},
+    M_TEXT_LATER(attachment_record, boot_id, NAME_TEXT),
+    {.name = "leases", .type = POINTER, .offset = offsetof(struct attachment_record, leases), .shape = &leases_shape, .later = true},
 };
 SHAPE(attachment, attachment_record);
 
@@ -236,6 +341,7 @@ static const struct member record_members[] = {
     M(claim_record, U64, netns_inode),
     M(claim_record, BOOL, wants_pod),
     M(claim_record, BOOL, unprepared),
+    M_LATER(claim_record, BOOL, leasing),
     {.name = "devices",
      .type = LIST,
      .offset = offsetof(struct claim_record, devices),
@@ -248,16 +354,23 @@ const struct shape record_shape = {sizeof(struct claim_record), record_members, 
 /* A member that came or went in a header must come or go in its table, too. */
 #define MEMBERS_FIT(s, bytes) static_assert(sizeof(void *) != 8 || sizeof(struct s) == (bytes), "the table of struct " #s " must follow it")
 MEMBERS_FIT(claim_record, 1824);
-MEMBERS_FIT(attachment_record, 1008);
+MEMBERS_FIT(attachment_record, 1016);
 MEMBERS_FIT(sandbox, 1028);
 MEMBERS_FIT(pod_state, 336);
-MEMBERS_FIT(attach_plan, 1528);
+MEMBERS_FIT(attach_plan, 1776);
 MEMBERS_FIT(device_facts, 888);
-MEMBERS_FIT(host_state, 408);
-MEMBERS_FIT(network_config, 224);
+MEMBERS_FIT(host_state, 528);
+MEMBERS_FIT(network_config, 352);
 MEMBERS_FIT(address, 92);
-MEMBERS_FIT(route, 64);
-MEMBERS_FIT(rule, 48);
+MEMBERS_FIT(route, 328);
+MEMBERS_FIT(rule, 92);
 MEMBERS_FIT(neighbour, 38);
 MEMBERS_FIT(link_sizes, 20);
 MEMBERS_FIT(vf_settings, 76);
+MEMBERS_FIT(next_hop, 28);
+MEMBERS_FIT(ethtool_settings, 92);
+MEMBERS_FIT(ethtool_switch, 34);
+MEMBERS_FIT(lease, 2096);
+MEMBERS_FIT(leases, 4200);
+MEMBERS_FIT(lease_address, 28);
+MEMBERS_FIT(lease_route, 35);

@@ -30,4 +30,4 @@ struct shape {
 	size_t n;
 };
 
-extern const struct shape record_shape, plan_shape;
+extern const struct shape record_shape, plan_shape, leases_shape;

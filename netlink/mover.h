@@ -32,8 +32,12 @@ struct move_result {
 	char differences[512]; /* detach: what could not be restored, by name; "" = all is as it was */
 };
 /* Host → pod, configured as planned and up; or undone, with place PLACE_HOST. Idempotent: a device that is there already is configured
- * again. */
-int mover_attach(struct mover *m, const struct attach_plan *plan, int netns_fd, struct move_result *ret, struct error *e);
+ * again. `leases` may be NULL; its addresses live as long as it says. */
+int mover_attach(struct mover *m, const struct attach_plan *plan, const struct leases *leases, int netns_fd, struct move_result *ret,
+                 struct error *e);
+/* The device in its pod gets what `leases` say, and loses what only `old` said (either may be NULL). */
+int mover_apply_leases(struct mover *m, const struct attach_plan *plan, const struct leases *old, const struct leases *leases, int netns_fd,
+                       struct move_result *ret, struct error *e);
 /* Wherever it is → host, restored and read back. netns_fd -1: it can only be on the host (the kernel brought it home, perhaps under the
  * pod's name or "dev7"): find it by PCI address, permanent MAC or ifindex and kind, and restore it. PLACE_GONE with 0: it does not exist
  * any more. */

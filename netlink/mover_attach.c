@@ -240,8 +240,10 @@ static void undo(struct job *j, struct move_result *ret, struct error *e)
 		error_append(e, -EREMOTEIO, "back on the host, but: %s", ret->differences);
 }
 
-int mover_attach(struct mover *m, const struct attach_plan *plan, int netns_fd, struct move_result *ret, struct error *e)
+int mover_attach(struct mover *m, const struct attach_plan *plan, const struct leases *leases, int netns_fd, struct move_result *ret,
+                 struct error *e)
 {
+	(void)leases;
 	_cleanup_job_ struct job j;
 	struct located at = {0};
 	struct link l = {0};

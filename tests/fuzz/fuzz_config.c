@@ -56,13 +56,13 @@ static void check_plan(const struct network_config *c)
 	                          .n_neighbours = 1};
 	struct attach_plan *p;
 	struct error e = {0};
-	if (attach_plan_new(&facts, &host, c, &p, &e) == 0) {
+	if (attach_plan_new(&facts, &host, c, &p, NULL, &e) == 0) {
 		require(p->pod.ifname[0] && (p->pod.n_routes || !c->n_routes));
 		require(p->pod.mtu <= 9000);
 		attach_plan_unref(p);
 	} else
 		require(e.code && e.text[0]);
-	if (attach_plan_new(&rdma, NULL, c, &p, NULL) == 0)
+	if (attach_plan_new(&rdma, NULL, c, &p, NULL, NULL) == 0)
 		attach_plan_unref(p);
 }
 

@@ -91,13 +91,13 @@ int main(int argc, char **argv)
 	check(mover_snapshot(m, facts.ifindex, argv[1], &host, &e), &e);
 	facts.mac = host.mac;
 	(void)STR_COPY(facts.type, host.type);
-	check(attach_plan_new(&facts, &host, &config, &plan, &e), &e);
+	check(attach_plan_new(&facts, &host, &config, &plan, NULL, &e), &e);
 	host_state_free(&host);
 	struct claim_record record = through_the_disk(&facts, plan);
 	attach_plan_unref(plan);
 	plan = record.devices[0].plan;
 
-	if (mover_attach(m, plan, netns, &result, &e) == 0)
+	if (mover_attach(m, plan, NULL, netns, &result, &e) == 0)
 		say("attached", "");
 	else
 		say(result.place == PLACE_HOST ? "refused" : "lost", e.text);

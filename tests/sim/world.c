@@ -241,9 +241,12 @@ static void effect_take(struct sim *s, struct effect *f)
 static const char *effect_name(enum effect_type t)
 {
 	static const char *const names[EFFECT_TYPE_MAX] = {
-	    [EFFECT_CLAIM_GET] = "get claim", [EFFECT_SNAPSHOT] = "snapshot", [EFFECT_PIN] = "pin",       [EFFECT_UNPIN] = "unpin",
-	    [EFFECT_ATTACH] = "attach",       [EFFECT_DETACH] = "detach",     [EFFECT_PROBE] = "probe",   [EFFECT_STORE] = "store",
-	    [EFFECT_FORGET] = "forget",       [EFFECT_TOKEN] = "token",       [EFFECT_STATUS] = "status", [EFFECT_EVENT] = "event",
+	    [EFFECT_CLAIM_GET] = "get claim",   [EFFECT_SNAPSHOT] = "snapshot",     [EFFECT_PIN] = "pin",
+	    [EFFECT_UNPIN] = "unpin",           [EFFECT_ATTACH] = "attach",         [EFFECT_DETACH] = "detach",
+	    [EFFECT_PROBE] = "probe",           [EFFECT_STORE] = "store",           [EFFECT_FORGET] = "forget",
+	    [EFFECT_TOKEN] = "token",           [EFFECT_STATUS] = "status",         [EFFECT_EVENT] = "event",
+	    [EFFECT_LEASE] = "lease",           [EFFECT_LEASE_KEEP] = "keep lease", [EFFECT_LEASE_APPLY] = "apply lease",
+	    [EFFECT_LEASE_DROP] = "drop lease",
 	};
 	return names[t] ? names[t] : "?";
 }
@@ -255,6 +258,10 @@ const char *effect_subject(const struct effect *f)
 	case EFFECT_ATTACH:
 	case EFFECT_DETACH:
 	case EFFECT_PROBE:
+	case EFFECT_LEASE:
+	case EFFECT_LEASE_KEEP:
+	case EFFECT_LEASE_APPLY:
+	case EFFECT_LEASE_DROP:
 		return f->move.plan->facts.name;
 	case EFFECT_SNAPSHOT:
 		return f->snapshot.device;

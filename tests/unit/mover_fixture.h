@@ -79,7 +79,7 @@ static inline struct move_result attach(struct world *w, const struct attach_pla
 {
 	struct move_result r;
 	struct error e = {0};
-	if (mover_attach(w->mover, p, w->pod, &r, &e) < 0)
+	if (mover_attach(w->mover, p, NULL, w->pod, &r, &e) < 0)
 		fail_msg("attach: %s", e.text);
 	assert_int_equal(r.place, PLACE_POD);
 	return r;
@@ -89,7 +89,7 @@ static inline struct error attach_fails(struct world *w, const struct attach_pla
 {
 	struct move_result r;
 	struct error e = {0};
-	assert_int_equal(mover_attach(w->mover, p, w->pod, &r, &e), code);
+	assert_int_equal(mover_attach(w->mover, p, NULL, w->pod, &r, &e), code);
 	assert_int_equal(e.code, code);
 	assert_int_equal(r.place, PLACE_HOST);
 	assert_string_equal(r.differences, "");

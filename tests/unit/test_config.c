@@ -90,7 +90,7 @@ static void test_full_document(void **state)
 	assert_int_equal(c.routes[1].source.bytes[3], 10);
 	assert_int_equal(c.n_neighbours, 1);
 	assert_int_equal(c.neighbours[0].mac.bytes[5], 2);
-	assert_true(c.has_ethtool);
+	assert_true(network_config_has_ethtool(&c));
 	network_config_free(&c);
 }
 
@@ -105,7 +105,7 @@ static void test_nothing_given(void **state)
 		assert_true(c.dhcp == -1 && c.disable_ebpf == -1 && c.forwarding == -1 && c.arp_ignore == -1 && c.arp_announce == -1);
 		assert_false(c.ifname[0] || c.vrf_name[0] || c.profile[0] || c.mtu || c.mac.length || c.vrf_table);
 		assert_false(c.sizes.gso_max || c.sizes.gro_max || c.sizes.gso_ipv4_max || c.sizes.gro_ipv4_max);
-		assert_false(c.addresses_given || c.has_ethtool || c.n_addresses || c.n_routes || c.n_rules || c.n_neighbours);
+		assert_false(c.addresses_given || network_config_has_ethtool(&c) || c.n_addresses || c.n_routes || c.n_rules || c.n_neighbours);
 		network_config_free(&c);
 	}
 }
@@ -422,7 +422,7 @@ static void test_merge_scalars(void **state)
 	assert_string_equal(c.profile, "a");
 	assert_string_equal(c.vrf_name, "b");
 	assert_int_equal(c.vrf_table, 9);
-	assert_true(c.has_ethtool);
+	assert_true(network_config_has_ethtool(&c));
 	network_config_free(&c);
 
 	c = merged("{interface: {name: n, mtu: 1400, vrf: {name: b, table: 9}}, profile: p}", "{}");

@@ -232,11 +232,11 @@ static void bad_namespace_leaves_the_host_alone(void **state)
 	struct error e = {0};
 	int closed = dup(w->pod), file = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
 	close(closed);
-	assert_int_equal(mover_attach(w->mover, &p, closed, &r, &e), -EBADF);
+	assert_int_equal(mover_attach(w->mover, &p, NULL, closed, &r, &e), -EBADF);
 	assert_int_equal(r.place, PLACE_HOST);
-	assert_int_equal(mover_attach(w->mover, &p, file, &r, &e), -EINVAL);
+	assert_int_equal(mover_attach(w->mover, &p, NULL, file, &r, &e), -EINVAL);
 	assert_int_equal(r.place, PLACE_HOST);
-	assert_int_equal(mover_attach(w->mover, &p, -1, &r, &e), -EBADF);
+	assert_int_equal(mover_attach(w->mover, &p, NULL, -1, &r, &e), -EBADF);
 	assert_int_equal(r.place, PLACE_HOST);
 	assert_host_is_still(before);
 	close(file);
@@ -251,7 +251,7 @@ static void vanished_device_is_gone(void **state)
 	host("ip link add nic0 type ifb");
 	struct attach_plan p = plan_for(w, "nic0", "net1");
 	host("ip link delete nic0");
-	assert_int_equal(mover_attach(w->mover, &p, w->pod, &r, &e), -ENODEV);
+	assert_int_equal(mover_attach(w->mover, &p, NULL, w->pod, &r, &e), -ENODEV);
 	assert_int_equal(r.place, PLACE_GONE);
 	assert_int_equal(mover_detach(w->mover, &p, w->pod, &r, &e), 0);
 	assert_int_equal(r.place, PLACE_GONE);

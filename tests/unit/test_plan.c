@@ -87,7 +87,7 @@ static int plan(const struct device_facts *facts, const struct host_state *host,
 	if (network_config_parse(&v, &c, &parse) < 0)
 		fail_msg("%s", parse.text);
 	value_free(&v);
-	int rc = attach_plan_new(facts, host, &c, ret, e);
+	int rc = attach_plan_new(facts, host, &c, ret, NULL, e);
 	network_config_free(&c);
 	return rc;
 }

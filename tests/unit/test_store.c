@@ -139,6 +139,15 @@ static struct bytes bytes(const char *text, size_t n)
 }
 #define BYTES(text) bytes(text, sizeof(text))
 
+static struct ethtool_switch *switches(const char *name, size_t *n)
+{
+	struct ethtool_switch *list = calloc(1, sizeof(*list));
+	STR_COPY(list->name, name);
+	list->on = true;
+	*n = 1;
+	return list;
+}
+
 static void fill_host(struct host_state *h)
 {
 	*h = (struct host_state){.ifindex = 7,
@@ -180,6 +189,9 @@ static void fill_host(struct host_state *h)
 	h->more_sysctls = BYTES("stable_secret=::1");
 	h->features = BYTES("\x12\x34\xfe\xdc");
 	h->objects = BYTES("routes and rules");
+	h->pod_rules = BYTES("rules of tables");
+	h->private_flags = BYTES("\3\1");
+	h->ethtool = (struct ethtool_settings){.given = 1u << CHANNELS_COMBINED, .v = {[CHANNELS_COMBINED] = 63}};
 	h->addresses = addresses(&h->n_addresses);
 	h->routes = routes(&h->n_routes);
 	h->neighbours = neighbours(&h->n_neighbours);
@@ -187,24 +199,52 @@ static void fill_host(struct host_state *h)
 
 static void fill_config(struct network_config *c)
 {
-	*c = (struct network_config){.ifname = "net1",
-	                             .mtu = 1400,
-	                             .mac = mac("02:00:00:00:00:03"),
-	                             .sizes = {1, 2, 3, 4},
-	                             .dhcp = -1,
-	                             .disable_ebpf = 0,
-	                             .forwarding = 1,
-	                             .arp_ignore = 2,
-	                             .arp_announce = -1,
-	                             .addresses_given = true,
-	                             .vrf_name = "blue",
-	                             .vrf_table = 1200,
-	                             .has_ethtool = true,
-	                             .profile = "acme.example/overlay"};
+	*c = (struct network_config){
+	    .ifname = "net1",
+	    .mtu = 1400,
+	    .mac = mac("02:00:00:00:00:03"),
+	    .sizes = {1, 2, 3, 4},
+	    .dhcp = -1,
+	    .disable_ebpf = 0,
+	    .forwarding = 1,
+	    .arp_ignore = 2,
+	    .arp_announce = -1,
+	    .addresses_given = true,
+	    .vrf_name = "blue",
+	    .vrf_table = 1200,
+	    .ethtool = {.given = 1u << RING_TX | 1u << COALESCE_STATS_USECS, .v = {[RING_TX] = 512, [PAUSE_TX] = 1}},
+	    .profile = "acme.example/overlay"};
 	c->addresses = addresses(&c->n_addresses);
 	c->routes = routes(&c->n_routes);
 	c->rules = rules(&c->n_rules);
 	c->neighbours = neighbours(&c->n_neighbours);
+	c->features = switches("tso", &c->n_features);
+	c->private_flags = switches("loss-recovery", &c->n_private_flags);
+}
+
+static struct leases *leases(void)
+{
+	struct leases *l = leases_new();
+	l->v4 = (struct lease){.held = true,
+	                       .taken_at = 1ull << 40,
+	                       .renew = 300,
+	                       .rebind = 525,
+	                       .valid = LEASE_FOR_EVER,
+	                       .server_mac = mac("02:00:00:00:00:09"),
+	                       .mtu = 1400,
+	                       .n_addresses = 1,
+	                       .n_routes = 1,
+	                       .n_dns = 1,
+	                       .domain = "example.org svc.example.org"};
+	ip_address_parse("192.0.2.1", &l->v4.server);
+	ip_prefix_parse("192.0.2.77/24", &l->v4.addresses[0].prefix);
+	ip_prefix_parse("0.0.0.0/0", &l->v4.routes[0].destination);
+	ip_address_parse("192.0.2.1", &l->v4.routes[0].gateway);
+	ip_address_parse("192.0.2.53", &l->v4.dns[0]);
+	l->v6 = (struct lease){.held = true, .server_id = "00030001020000000009", .iaid = 7, .n_addresses = 1};
+	ip_prefix_parse("2001:db8::77/128", &l->v6.addresses[0].prefix);
+	l->v6.addresses[0].valid = 600;
+	return l;
 }
 
 static struct claim_record full_record(const char *uid)
@@ -216,6 +256,7 @@ static struct claim_record full_record(const char *uid)
 	    .netns_inode = 4026532008,
 	    .wants_pod = true,
 	    .unprepared = true,
+	    .leasing = true,
 	    .n = 2};
 	STR_COPY(r.ref.uid, uid);
 	r.devices = calloc(2, sizeof(*r.devices));
@@ -234,6 +275,7 @@ static struct claim_record full_record(const char *uid)
 	a->pod.addresses[0] = prefix("192.0.2.1/24");
 	a->pod.addresses[1] = prefix("2001:db8::1/64");
 	a->pod.n_addresses = 2;
+	a->leases = leases();
 	r.devices[1] = (struct attachment_record){
 	    .request = "watch", .pool = "node-a", .admin_access = true, .device = "eth9", .state = DEVICE_PREPARED};
 	return r;
@@ -268,14 +310,15 @@ static void assert_same_plan(const struct attach_plan *a, const struct attach_pl
 	assert_memory_equal((const char *)&a->host + offsetof(struct host_state, taken_at),
 	                    (const char *)&b->host + offsetof(struct host_state, taken_at),
 	                    offsetof(struct host_state, alias) - offsetof(struct host_state, taken_at));
-	const struct bytes *in[] = {&a->host.alias,        &a->host.altnames, &a->host.ipv4,   &a->host.ipv6,
-	                            &a->host.more_sysctls, &a->host.features, &a->host.objects};
-	const struct bytes *out[] = {&b->host.alias,        &b->host.altnames, &b->host.ipv4,   &b->host.ipv6,
-	                             &b->host.more_sysctls, &b->host.features, &b->host.objects};
+	const struct bytes *in[] = {&a->host.alias,    &a->host.altnames, &a->host.ipv4,      &a->host.ipv6,         &a->host.more_sysctls,
+	                            &a->host.features, &a->host.objects,  &a->host.pod_rules, &a->host.private_flags};
+	const struct bytes *out[] = {&b->host.alias,    &b->host.altnames, &b->host.ipv4,      &b->host.ipv6,         &b->host.more_sysctls,
+	                             &b->host.features, &b->host.objects,  &b->host.pod_rules, &b->host.private_flags};
 	for (size_t i = 0; i < ELEMENTS(in); i++) {
 		assert_int_equal(in[i]->n, out[i]->n);
 		assert_memory_equal(in[i]->data, out[i]->data, in[i]->n);
 	}
+	ASSERT_SAME(&a->host, &b->host, struct host_state, ethtool);
 	ASSERT_SAME(&a->host, &b->host, struct host_state, vf);
 	assert_int_equal(a->pod.n_addresses, b->pod.n_addresses);
 	assert_memory_equal(a->pod.addresses, b->pod.addresses, a->pod.n_addresses * sizeof(struct address));
@@ -288,7 +331,11 @@ static void assert_same_plan(const struct attach_plan *a, const struct attach_pl
 	assert_memory_equal(&a->pod, &b->pod, offsetof(struct network_config, addresses));
 	ASSERT_SAME(&a->pod, &b->pod, struct network_config, vrf_name);
 	ASSERT_SAME(&a->pod, &b->pod, struct network_config, vrf_table);
-	ASSERT_SAME(&a->pod, &b->pod, struct network_config, has_ethtool);
+	assert_int_equal(a->pod.n_features, b->pod.n_features);
+	assert_memory_equal(a->pod.features, b->pod.features, a->pod.n_features * sizeof(struct ethtool_switch));
+	assert_int_equal(a->pod.n_private_flags, b->pod.n_private_flags);
+	assert_memory_equal(a->pod.private_flags, b->pod.private_flags, a->pod.n_private_flags * sizeof(struct ethtool_switch));
+	ASSERT_SAME(&a->pod, &b->pod, struct network_config, ethtool);
 	ASSERT_SAME(&a->pod, &b->pod, struct network_config, profile);
 }
 
@@ -314,6 +361,11 @@ static void test_round_trip(void **state)
 	}
 	assert_same_plan(r.devices[0].plan, back.devices[0].plan);
 	assert_null(back.devices[1].plan);
+	const struct leases *in = r.devices[0].leases, *out = back.devices[0].leases;
+	assert_int_equal(out->references, 1);
+	ASSERT_SAME(in, out, struct leases, v4);
+	ASSERT_SAME(in, out, struct leases, v6);
+	assert_null(back.devices[1].leases);
 	assert_int_equal(record_encode(&back, &again, &len_again, NULL), 0);
 	assert_string_equal(text, again);
 	free(text);
