@@ -62,5 +62,8 @@ bool address_same(const struct address *a, const struct address *b); /* but for 
 /* `*a` as it would be by now; false = it has expired. */
 bool address_age(struct address *a, uint64_t elapsed);
 
+/* Everything that the plan gives the device in the pod, where it is `l`: one function for each kind of thing, in mover_configure.c's list.
+ */
+int job_configure(struct job *j, const struct link *l, struct error *e);
 int job_read_back(struct job *j, int32_t ifindex, struct pod_state *ret, struct error *e);
 uint64_t boottime_ms(void);
