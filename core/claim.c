@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/cleanup.h"
 #include "core/config_schema.h"
 
 void claim_object_free(struct claim_object *o)
@@ -52,14 +53,20 @@ static int config_decode(const struct claim_config *c, struct network_config *re
 	return network_config_parse(&c->parameters, ret, e);
 }
 
+/* What lies under what, from below. A provider's defaults will come before them. */
+static const struct {
+	bool from_class;
+	const char *word;
+} origins[] = {{true, "class"}, {false, "claim"}};
+
 /* The entries of one origin, over what is in `merged`; their faults into `faults`. 0 or -ENOMEM. */
-static int configs_merge(const struct claim_object *o, const struct claim_result *result, bool from_class, struct network_config *merged,
+static int configs_merge(const struct claim_object *o, const struct claim_result *result, size_t origin, struct network_config *merged,
                          struct error *faults)
 {
 	size_t number = 0;
 	for (size_t i = 0; i < o->n_configs; i++) {
 		const struct claim_config *c = &o->configs[i];
-		if (c->from_class != from_class)
+		if (c->from_class != origins[origin].from_class)
 			continue;
 		number++;
 		if (!config_applies(c, result))
@@ -74,11 +81,22 @@ static int configs_merge(const struct claim_object *o, const struct claim_result
 				rc = error_set(&e, -EINVAL, "with the entries before it more than %d elements in a list", CONFIG_LIST_MAX);
 		}
 		if (rc == -EINVAL)
-			error_append(faults, rc, "%s config %zu: %s", from_class ? "class" : "claim", number, e.text);
+			error_append(faults, rc, "%s config %zu: %s", origins[origin].word, number, e.text);
 		if (rc == -ENOMEM)
 			return rc;
 	}
 	return 0;
+}
+
+/* Each entry is good, but together they may be nonsense: DHCP of the class and addresses of the claim. */
+static void merged_check(struct network_config *merged, struct error *faults)
+{
+	struct error e = {0};
+	if (network_config_check(merged, &e) < 0)
+		error_set(faults, e.code, "class and claim configs together: %s", e.text);
+	/* As with DRANET the VRF's table is that of all its routes, whatever they say. */
+	for (size_t i = 0; merged->vrf_name[0] && i < merged->n_routes; i++)
+		merged->routes[i].table = 0;
 }
 
 int claim_object_config(const struct claim_object *o, const struct claim_result *result, struct network_config *ret, struct error *e)
@@ -86,11 +104,13 @@ int claim_object_config(const struct claim_object *o, const struct claim_result 
 	struct error faults = {0};
 	struct network_config merged;
 	network_config_init(&merged);
-	int rc = configs_merge(o, result, true, &merged, &faults);
-	if (!rc)
-		rc = configs_merge(o, result, false, &merged, &faults);
+	int rc = 0;
+	for (size_t i = 0; i < ELEMENTS(origins) && !rc; i++)
+		rc = configs_merge(o, result, i, &merged, &faults);
 	if (rc == -ENOMEM)
 		error_set(&faults, rc, "out of memory");
+	if (!faults.code)
+		merged_check(&merged, &faults);
 	if (faults.code) {
 		network_config_free(&merged);
 		return error_set(e, faults.code, "%s", faults.text);

@@ -63,7 +63,8 @@ struct claim_object {
 void claim_object_free(struct claim_object *o); /* what it holds; leaves it zero */
 
 /* The configuration for one result: those entries whose requests are empty, name the result's request, or its main request for "req/sub";
- * class entries under claim entries. -EINVAL with all faults, prefixed with where the entry came from. */
+ * class entries under claim entries. -EINVAL with all faults, prefixed with where the entry came from; when all are good, those of what
+ * they make together. */
 int claim_object_config(const struct claim_object *o, const struct claim_result *result, struct network_config *ret, struct error *e);
 
 enum device_state { DEVICE_DISCOVERED, DEVICE_PUBLISHED, DEVICE_PREPARED, DEVICE_ATTACHED, DEVICE_RELEASED, DEVICE_STATE_MAX };

@@ -4,8 +4,8 @@
  *   value tree ──network_config_parse──▶ network_config ──merge──▶ network_config ─┐
  *                                                          host_state (snapshot) ──┴─ attach_plan_new ──▶ attach_plan
  *
- * A schema table drives parsing and validation: each row is a path, a type, a range and where it goes. All errors of a document are
- * collected, each naming path and value. */
+ * A schema table (config_schema.h) drives parsing, validation, merging and the reference page: each row is a path, a type, a range and
+ * where it goes. All errors of a document are collected, each naming path and value. */
 #pragma once
 
 #include <stdbool.h>
@@ -58,7 +58,7 @@ struct rule {
 	uint32_t table;
 	uint8_t family; /* enum ip_family; IP_NONE = that of source or destination, else IPv4 */
 	bool has_mark;
-	uint32_t mark, mask;                     /* FRA_FWMARK and FRA_FWMASK */
+	uint32_t mark, mask;                     /* FRA_FWMARK and FRA_FWMASK; with a mark there always is a mask */
 	char iif[IFNAME_SIZE], oif[IFNAME_SIZE]; /* names in the pod; "" = any */
 };
 struct neighbour {
@@ -75,7 +75,7 @@ struct ethtool_switch {          /* a feature or a private flag: in a configurat
 	char name[ETHTOOL_NAME_SIZE];
 	bool on;
 };
-/* What ethtool sets as a number or a switch; core/config.c has their names, netlink/ their messages. */
+/* What ethtool sets as a number or a switch; core/config_schema.c has their names, netlink/ their messages. */
 enum ethtool_setting {
 	RING_RX,
 	RING_RX_MINI,
@@ -124,7 +124,7 @@ struct network_config {
 	struct neighbour *neighbours;
 	size_t n_neighbours;
 	char vrf_name[IFNAME_SIZE];
-	uint32_t vrf_table;
+	uint32_t vrf_table; /* 0 = the one that follows from the name; a merged configuration has it */
 	struct ethtool_switch *features;
 	size_t n_features;
 	struct ethtool_switch *private_flags;
@@ -135,7 +135,12 @@ struct network_config {
 
 /* 0 and `*ret` filled, or -EINVAL with every fault in `e` ("interface.mtu: 0 is out of range 68..65535; …"). Unknown fields are faults. */
 int network_config_parse(const struct value *document, struct network_config *ret, struct error *e);
-/* Faults of a configuration this build cannot carry out (DHCP, VRF, ethtool, eBPF removal, profiles): refused rather than ignored. */
+/* The rules that hold between values, by which documents are parsed, too: for what was merged from several. 0 or -EINVAL with every fault.
+ */
+int network_config_check(const struct network_config *c, struct error *e);
+/* A device without a netdev (RDMA only) takes next to nothing: what is given could only be ignored. 0 or -EINVAL with every fault. */
+int network_config_check_without_netdev(const struct network_config *c, struct error *e);
+/* Faults of a configuration this build cannot carry out (profiles): refused rather than ignored. */
 int network_config_check_supported(const struct network_config *c, struct error *e);
 /* `over` on top of `base`, into `base`: scalars given in `over` replace, lists are joined (dranet-behaviour §3.5, with explicit false and 0
  * overriding). Class configuration is the base, claim configuration goes over it. 0, -ENOMEM, or -E2BIG for a list of more than 256

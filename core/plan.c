@@ -94,25 +94,6 @@ static void check_mac(const struct attach_plan *p, struct error *faults)
 		             p->pod.mac.length, p->host.ifname, p->host.mac.length);
 }
 
-/* A device without a netdev (RDMA only) takes no configuration: whatever is given could only be ignored. */
-static void check_nothing_given(const struct network_config *c, struct error *faults)
-{
-	static const char reason[] = "cannot be set: the device has no network interface";
-	for (size_t i = 0; i < config_interface_fields_n; i++)
-		if (config_field_given(&config_interface_fields[i], c))
-			error_append(faults, -EINVAL, "interface.%s: %s", config_interface_fields[i].key, reason);
-	const struct {
-		const char *path;
-		bool given;
-	} others[] = {
-	    {"interface.addresses", c->n_addresses},    {"interface.vrf", c->vrf_name[0]}, {"routes", c->n_routes}, {"rules", c->n_rules},
-	    {"ethtool", network_config_has_ethtool(c)}, {"neighbors", c->n_neighbours},
-	};
-	for (size_t i = 0; i < ELEMENTS(others); i++)
-		if (others[i].given)
-			error_append(faults, -EINVAL, "%s: %s", others[i].path, reason);
-}
-
 /* ---- what the pod gets besides what is configured -------------------------------------------------------------------------------- */
 
 static bool prefix_covers(const struct ip_prefix *p, const struct ip_address *a)
@@ -288,7 +269,7 @@ int attach_plan_new(const struct device_facts *facts, const struct host_state *h
 	else if (rc < 0)
 		error_set(&faults, rc, "configuration: more than %d elements in a list", CONFIG_LIST_MAX);
 	else if (!facts->ifindex)
-		check_nothing_given(config, &faults);
+		network_config_check_without_netdev(config, &faults);
 	else {
 		check_mtu(p, &faults);
 		check_mac(p, &faults);

@@ -30,7 +30,7 @@ static void check_config(const struct network_config *c)
 		const struct route *r = &c->routes[i];
 		uint8_t family = r->destination.address.family;
 		require(family != IP_NONE && (r->gateway.family == family || r->gateway.family == IP_NONE));
-		require(r->gateway.family != IP_NONE || r->scope == 253);
+		require(r->gateway.family != IP_NONE || r->scope == 253 || r->n_hops >= 2);
 	}
 	for (size_t i = 0; i < c->n_neighbours; i++)
 		require(c->neighbours[i].destination.family != IP_NONE && c->neighbours[i].mac.length);

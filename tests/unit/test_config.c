@@ -15,6 +15,7 @@
 #include "core/base/str.h"
 #include "core/claim.h"
 #include "core/config.h"
+#include "core/config_schema.h"
 #include "value_text.h"
 
 static int parse(const char *text, struct network_config *ret, struct error *e)
@@ -105,7 +106,8 @@ static void test_nothing_given(void **state)
 		assert_true(c.dhcp == -1 && c.disable_ebpf == -1 && c.forwarding == -1 && c.arp_ignore == -1 && c.arp_announce == -1);
 		assert_false(c.ifname[0] || c.vrf_name[0] || c.profile[0] || c.mtu || c.mac.length || c.vrf_table);
 		assert_false(c.sizes.gso_max || c.sizes.gro_max || c.sizes.gso_ipv4_max || c.sizes.gro_ipv4_max);
-		assert_false(c.addresses_given || network_config_has_ethtool(&c) || c.n_addresses || c.n_routes || c.n_rules || c.n_neighbours);
+		assert_false(c.addresses_given || network_config_has_ethtool(&c) || c.n_addresses || c.n_routes || c.n_rules ||
+		             c.n_neighbours);
 		network_config_free(&c);
 	}
 }
@@ -222,9 +224,9 @@ static void test_vrf(void **state)
 	    {"{interface: {vrf: {name: 'a b'}}}", "interface.vrf.name: \"a b\" contains white space"},
 	    {"{interface: {vrf: {name: b, table: 0}}}", "interface.vrf.table: 0 is out of range 1..4294967295"},
 	    {"{interface: {vrf: {name: b, table: 252}}}", ""},
-	    {"{interface: {vrf: {name: b, table: 253}}}", "interface.vrf.table: 253 is a table with another use"},
-	    {"{interface: {vrf: {name: b, table: 254}}}", "interface.vrf.table: 254 is a table with another use"},
-	    {"{interface: {vrf: {name: b, table: 255}}}", "interface.vrf.table: 255 is a table with another use"},
+	    {"{interface: {vrf: {name: b, table: 253}}}", "interface.vrf.table: 253 has another use"},
+	    {"{interface: {vrf: {name: b, table: 254}}}", "interface.vrf.table: 254 has another use"},
+	    {"{interface: {vrf: {name: b, table: 255}}}", "interface.vrf.table: 255 has another use"},
 	    {"{interface: {vrf: {name: b, table: 256}}}", ""},
 	    {"{interface: {vrf: blue}}", "interface.vrf: \"blue\" is a string, expected an object"},
 	    {"{interface: {vrf: {name: b}}, rules: [{priority: 1}]}",
@@ -233,13 +235,8 @@ static void test_vrf(void **state)
 	expect_rows(rows, ELEMENTS(rows));
 
 	/* FNV-1a with 32 bits: "" → 2166136261, "a" → 0xe40c292c, "foobar" → 0xbf9cf968. */
-	struct network_config c;
-	assert_int_equal(parse("{interface: {vrf: {name: foobar}}}", &c, NULL), 0);
-	assert_int_equal(c.vrf_table, 1000 + 0xbf9cf968u % 1000);
-	network_config_free(&c);
-	assert_int_equal(parse("{interface: {vrf: {name: a}}}", &c, NULL), 0);
-	assert_int_equal(c.vrf_table, 1000 + 0xe40c292cu % 1000);
-	network_config_free(&c);
+	assert_int_equal(config_vrf_table("foobar"), 1000 + 0xbf9cf968u % 1000);
+	assert_int_equal(config_vrf_table("a"), 1000 + 0xe40c292cu % 1000);
 }
 
 static void test_routes(void **state)
@@ -328,11 +325,12 @@ static void test_neighbours_ethtool_and_fields(void **state)
 	     "neighbors[0].destination: \"x\" is not an IP address; neighbors[0].hardwareAddr: \"x\" is not a hardware address"},
 	    {"{ethtool: {features: {tso: 'off'}}}", "ethtool.features.tso: \"off\" is a string, expected a boolean"},
 	    {"{ethtool: {privateFlags: [a]}}", "ethtool.privateFlags: [...] is an array, expected an object"},
-	    {"{ethtool: {rings: {}}}", "ethtool.rings: unknown field"},
+	    {"{ethtool: {ringz: {}}}", "ethtool.ringz: unknown field; did you mean \"rings\"?"},
 	    {"{interface: {foo: 1}}", "interface.foo: unknown field"},
-	    {"{interface: {MTU: 1500}}", "interface.MTU: unknown field"},
-	    {"{Interface: {}}", "Interface: unknown field"},
-	    {"{routes: [{destination: '0.0.0.0/0', gateway: '10.0.0.1', metric: 5}]}", "routes[0].metric: unknown field"},
+	    {"{interface: {MTU: 1500}}", "interface.MTU: unknown field; did you mean \"mtu\"?"},
+	    {"{Interface: {}}", "Interface: unknown field; did you mean \"interface\"?"},
+	    {"{routes: [{destination: '0.0.0.0/0', gateway: '10.0.0.1', metrik: 5}]}",
+	     "routes[0].metrik: unknown field; did you mean \"metric\"?"},
 	    {"{interface: {foo: 1, mtu: 5, bar: null}, zap: 3}",
 	     "interface.mtu: 5 is out of range 68..65535; interface.foo: unknown field; interface.bar: unknown field; zap: unknown field"},
 	    {"{profile: 5}", "profile: 5 is an integer, expected a string"},
@@ -476,12 +474,8 @@ static void test_supported(void **state)
 	    {"{interface: {name: a, dhcp: false, disableEbpfPrograms: false, forwarding: true, arpIgnore: 1, gsoMaxSize: 9},"
 	     " routes: [{destination: '10.0.0.0/8', scope: 253}], rules: [{}], ethtool: {features: {}}}",
 	     ""},
-	    {"{interface: {dhcp: true}}", "interface.dhcp: true is not supported by this version"},
-	    {"{interface: {disableEbpfPrograms: true}}", "interface.disableEbpfPrograms: true is not supported by this version"},
-	    {"{interface: {vrf: {name: blue}}}", "interface.vrf: \"blue\" is not supported by this version"},
-	    {"{ethtool: {features: {tso: false}}}", "ethtool: setting features and private flags is not supported by this version"},
-	    {"{profile: x, interface: {dhcp: true}}",
-	     "profile: \"x\" is not supported by this version; interface.dhcp: true is not supported by this version"},
+	    {"{interface: {dhcp: true, disableEbpfPrograms: true, vrf: {name: blue}}, ethtool: {features: {tso: false}}}", ""},
+	    {"{profile: x}", "profile: \"x\" is not supported by this version"},
 	};
 	for (size_t i = 0; i < ELEMENTS(rows); i++) {
 		struct network_config c;

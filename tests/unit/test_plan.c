@@ -374,7 +374,7 @@ static void test_device_without_netdev(void **state)
 	    {"{interface: {arpAnnounce: 1}}", "interface.arpAnnounce: " NO},
 	    {"{interface: {forwarding: false}}", "interface.forwarding: " NO},
 	    {"{interface: {name: a, mtu: 1500, hardwareAddr: '02:00:00:00:00:01', addresses: ['10.0.0.1/8'], vrf: {name: b}}}",
-	     "interface.name: " NO "; interface.mtu: " NO "; interface.hardwareAddr: " NO "; interface.addresses: " NO
+	     "interface.name: " NO "; interface.addresses: " NO "; interface.mtu: " NO "; interface.hardwareAddr: " NO
 	     "; interface.vrf: " NO},
 	    {"{routes: [{destination: '10.0.0.0/8', scope: 253}], rules: [{}], ethtool: {features: {a: true}},"
 	     " neighbors: [{destination: '10.0.0.1', hardwareAddr: '02:00:00:00:00:01'}]}",
