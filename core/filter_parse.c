@@ -1,94 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parser of the device filter: CEL's grammar as far as c-practice A8 wants it, operators by precedence climbing. */
-#include <errno.h>
-#include <stdlib.h>
+/* The grammar of the device filter: CEL's, as far as c-practice A8 wants it, operators by precedence climbing. */
+#include <stdio.h>
 #include <string.h>
 
-#include "core/base/buf.h"
 #include "core/base/cleanup.h"
-#include "core/base/str.h"
-#include "core/filter_token.h"
-#include "core/filter_tree.h"
+#include "core/filter_parser.h"
 
-enum {
-	NESTING_MAX = 64, /* parentheses, unary operators, calls */
-	DEPTH_MAX = 256,  /* of the tree: long chains of one operator count here; bounds the evaluator's recursion */
-};
+enum { NESTING_MAX = 64 }; /* parentheses, unary operators, calls */
 
-struct parser {
-	struct lexer lexer;
-	unsigned nesting;
-	struct filter *filter;
-};
-
-/* ---- nodes and their types ------------------------------------------------------------------------------------------------------- */
-
-static const char *type_name(enum filter_type type)
-{
-	static const char *const names[] = {
-	    [TYPE_BOOL] = "a boolean", [TYPE_INT] = "an integer", [TYPE_STRING] = "a string",        [TYPE_NULL] = "null",
-	    [TYPE_LIST] = "a list",    [TYPE_MAP] = "the map",    [TYPE_ATTRIBUTE] = "an attribute",
-	};
-	return names[type];
-}
-
-static struct filter_node *make(struct parser *p, enum filter_op op, enum filter_type type)
-{
-	struct filter_node *n = p->lexer.rc ? NULL : calloc(1, sizeof(*n));
-	if (!n)
-		return lexer_no_memory(&p->lexer);
-	*n = (struct filter_node){.op = op, .type = type, .depth = 1, .made_next = p->filter->made};
-	p->filter->made = n;
-	return n;
-}
-
-static struct filter_node *adopt(struct parser *p, size_t at, struct filter_node *n, size_t slot, struct filter_node *operand)
-{
-	if (!n || !operand)
-		return NULL;
-	n->operands[slot] = operand;
-	if (n->depth <= operand->depth)
-		n->depth = operand->depth + 1;
-	if (n->depth > DEPTH_MAX)
-		return lexer_refuse(&p->lexer, at, "more than %d operations stand inside one another", DEPTH_MAX);
-	return n;
-}
-
-static struct filter_node *make1(struct parser *p, size_t at, enum filter_op op, enum filter_type type, struct filter_node *a)
-{
-	return adopt(p, at, make(p, op, type), 0, a);
-}
-
-static struct filter_node *make2(struct parser *p, size_t at, enum filter_op op, enum filter_type type, struct filter_node *a,
-                                 struct filter_node *b)
-{
-	return adopt(p, at, make1(p, at, op, type, a), 1, b);
-}
-
-static bool has_type(struct parser *p, size_t at, const struct filter_node *n, enum filter_type type)
-{
-	if (n && n->type == type)
-		return true;
-	if (n)
-		lexer_refuse(&p->lexer, at, "%s is wanted, this is %s", type_name(type), type_name(n->type));
-	return false;
-}
-
-static bool is_plain(const struct filter_node *n)
-{
-	return n->type == TYPE_BOOL || n->type == TYPE_INT || n->type == TYPE_STRING;
-}
-
-/* ---- operators ------------------------------------------------------------------------------------------------------------------- */
-
-enum operands { BOOLEANS, INTEGERS, ORDERED, COMPARED, MEMBER };
-
-static const struct infix {
-	const char *text;
-	unsigned power; /* binds tighter */
-	enum filter_op op;
-	enum operands operands;
-} infixes[] = {
+static const struct infix infixes[] = {
     {"||", 1, OP_OR, BOOLEANS},    {"&&", 2, OP_AND, BOOLEANS},       {"==", 3, OP_EQUAL, COMPARED},   {"!=", 3, OP_NOT_EQUAL, COMPARED},
     {"<", 3, OP_LESS, ORDERED},    {"<=", 3, OP_LESS_EQUAL, ORDERED}, {">", 3, OP_GREATER, ORDERED},   {">=", 3, OP_GREATER_EQUAL, ORDERED},
     {"in", 3, OP_IN_LIST, MEMBER}, {"+", 4, OP_ADD, INTEGERS},        {"-", 4, OP_SUBTRACT, INTEGERS}, {"*", 5, OP_MULTIPLY, INTEGERS},
@@ -103,37 +23,7 @@ static const struct infix *infix_here(const struct parser *p)
 	return NULL;
 }
 
-static struct filter_node *make_binary(struct parser *p, size_t at, const struct infix *o, struct filter_node *a, struct filter_node *b)
-{
-	if (!a || !b)
-		return NULL;
-	enum filter_op op = o->op;
-	bool fits = a->type == b->type;
-	switch (o->operands) {
-	case BOOLEANS:
-		fits = fits && a->type == TYPE_BOOL;
-		break;
-	case INTEGERS:
-		fits = fits && a->type == TYPE_INT;
-		break;
-	case ORDERED:
-		fits = fits && is_plain(a);
-		break;
-	case COMPARED: /* null may be compared with everything, and equals nothing else */
-		fits = (fits && is_plain(a)) || a->type == TYPE_NULL || b->type == TYPE_NULL;
-		break;
-	case MEMBER:
-		op = b->type == TYPE_MAP ? OP_IN_MAP : OP_IN_LIST;
-		fits = b->type == TYPE_MAP ? a->type == TYPE_STRING
-		                           : b->type == TYPE_LIST && (b->element == TYPE_NULL || b->element == a->type);
-		break;
-	}
-	if (!fits)
-		return lexer_refuse(&p->lexer, at, "\"%s\" does not work on %s and %s", o->text, type_name(a->type), type_name(b->type));
-	return make2(p, at, op, o->operands == INTEGERS ? TYPE_INT : TYPE_BOOL, a, b);
-}
-
-/* ---- functions and fields -------------------------------------------------------------------------------------------------------- */
+/* ---- functions and macros -------------------------------------------------------------------------------------------------------- */
 
 static struct filter_node *parse_expression(struct parser *p);
 
@@ -147,86 +37,75 @@ static const struct function {
     {"matches", OP_MATCHES},
 };
 
-static struct filter_node *make_string_function(struct parser *p, size_t at, enum filter_op op, struct filter_node *text,
-                                                struct filter_node *argument)
+static const struct function macros[] = {{"all", OP_ALL}, {"exists", OP_EXISTS}, {"exists_one", OP_EXISTS_ONE}};
+
+/* Parts of CEL's standard environment, which DRANET's filter has: who types one shall not look for a mistake in the spelling. */
+static bool is_standard(const struct token *name)
 {
-	if (!has_type(p, at, text, TYPE_STRING) || !has_type(p, at, argument, TYPE_STRING))
+	static const char *const names[] = {"bool", "bytes", "double",    "duration", "dyn",       "filter", "int",
+	                                    "list", "map",   "null_type", "string",   "timestamp", "type",   "uint"};
+	for (size_t i = 0; i < ELEMENTS(names); i++)
+		if (token_reads(name, names[i]))
+			return true;
+	return false;
+}
+
+static void *unsupported_name(struct parser *p, const struct token *name, const char *after)
+{
+	char what[48];
+	snprintf(what, sizeof(what), "%.*s%s is", (int)name->len, name->text, after);
+	return lexer_unsupported(&p->lexer, name->at, what);
+}
+
+/* `object.all(name, predicate)` and its like, behind the parenthesis. */
+static struct filter_node *parse_macro(struct parser *p, struct filter_node *object, const struct token *macro, enum filter_op op)
+{
+	const struct token variable = p->lexer.token;
+	unsigned slot = p->n_variables;
+	if (object->type != TYPE_MAP && object->type != TYPE_LIST)
+		return lexer_refuse(&p->lexer, macro->at, "%s has no elements", filter_type_name(object->type));
+	if (variable.type != TOKEN_NAME)
+		return lexer_unexpected(&p->lexer, "a name");
+	if (slot == FILTER_SLOTS)
+		return lexer_refuse(&p->lexer, macro->at, "more than %d macros stand inside one another", FILTER_SLOTS);
+	lexer_next(&p->lexer);
+	if (!lexer_expect(&p->lexer, ","))
 		return NULL;
-	struct filter_node *n = make2(p, at, op, TYPE_BOOL, text, argument);
-	if (!n || op != OP_MATCHES || argument->op != OP_LITERAL)
-		return n;
-	/* A pattern that does not compile shall be told now, not with the first device. */
-	struct error e = {0};
-	n->regex = calloc(1, sizeof(*n->regex));
-	if (!n->regex)
-		return lexer_no_memory(&p->lexer);
-	if (filter_regex(argument->string, n->regex, &e) < 0) {
-		free(n->regex);
-		n->regex = NULL;
-		return lexer_refuse(&p->lexer, at, "%s", e.text);
-	}
-	return n;
-}
-
-static struct filter_node *make_size(struct parser *p, size_t at, struct filter_node *of)
-{
-	if (of && of->type != TYPE_STRING && of->type != TYPE_LIST && of->type != TYPE_MAP)
-		return lexer_refuse(&p->lexer, at, "%s has no size", type_name(of->type));
-	return make1(p, at, OP_SIZE, TYPE_INT, of);
-}
-
-static struct filter_node *make_string(struct parser *p, const char *text, size_t len)
-{
-	struct filter_node *n = make(p, OP_LITERAL, TYPE_STRING);
-	if (n && !(n->string = strndup(text, len)))
-		return lexer_no_memory(&p->lexer);
-	return n;
-}
-
-/* `object.name`: a field of an attribute, or, as in CEL, a key of the map. */
-static struct filter_node *make_select(struct parser *p, struct filter_node *object, const struct token *name)
-{
-	static const struct {
-		const char *name;
-		enum filter_type type;
-	} fields[] = {
-	    [FIELD_STRING_VALUE] = {"StringValue", TYPE_STRING},
-	    [FIELD_INT_VALUE] = {"IntValue", TYPE_INT},
-	    [FIELD_BOOL_VALUE] = {"BoolValue", TYPE_BOOL},
-	    [FIELD_VERSION_VALUE] = {"VersionValue", TYPE_STRING},
-	};
-	if (!object)
+	enum filter_type type = object->type == TYPE_MAP ? TYPE_STRING : object->element;
+	p->variables[p->n_variables++] = (struct variable){variable.text, variable.len, type};
+	size_t at = p->lexer.token.at;
+	struct filter_node *predicate = parse_expression(p);
+	p->n_variables--;
+	if (!lexer_expect(&p->lexer, ")") || !node_has_type(p, at, predicate, TYPE_BOOL))
 		return NULL;
-	if (object->type == TYPE_MAP)
-		return make2(p, name->at, OP_LOOKUP, TYPE_ATTRIBUTE, object, make_string(p, name->text, name->len));
-	if (object->type != TYPE_ATTRIBUTE)
-		return lexer_refuse(&p->lexer, name->at, "%s has no fields", type_name(object->type));
-	for (size_t i = 0; i < ELEMENTS(fields); i++)
-		if (token_reads(name, fields[i].name)) {
-			struct filter_node *n = make1(p, name->at, OP_FIELD, fields[i].type, object);
-			if (n)
-				n->field = (enum filter_field)i;
-			return n;
-		}
-	return lexer_refuse(&p->lexer, name->at, "an attribute has StringValue, IntValue, BoolValue and VersionValue");
+	struct filter_node *n = node_make2(p, macro->at, op, TYPE_BOOL, object, predicate);
+	if (n)
+		n->slot = slot;
+	return n;
 }
 
 static struct filter_node *parse_method(struct parser *p, struct filter_node *object, const struct token *name)
 {
 	if (token_reads(name, "size"))
-		return lexer_expect(&p->lexer, ")") ? make_size(p, name->at, object) : NULL;
+		return lexer_expect(&p->lexer, ")") ? node_size(p, name->at, object) : NULL;
+	for (size_t i = 0; i < ELEMENTS(macros); i++)
+		if (token_reads(name, macros[i].name))
+			return parse_macro(p, object, name, macros[i].op);
 	for (size_t i = 0; i < ELEMENTS(string_functions); i++) {
 		const struct function *f = &string_functions[i];
 		if (!token_reads(name, f->name))
 			continue;
 		struct filter_node *argument = parse_expression(p);
-		return lexer_expect(&p->lexer, ")") ? make_string_function(p, name->at, f->op, object, argument) : NULL;
+		return lexer_expect(&p->lexer, ")") ? node_string_function(p, name->at, f->op, object, argument) : NULL;
 	}
+	if (is_standard(name))
+		return unsupported_name(p, name, "()");
 	return lexer_refuse(&p->lexer, name->at,
-	                    "there is no function of this name; size, startsWith, endsWith, contains and matches are known");
+	                    "there is no function of this name; size, startsWith, endsWith, contains, matches, all, exists and "
+	                    "exists_one are known");
 }
 
-/* has(): whether the key is there, or the attribute is of the field's kind. */
+/* has(): whether the attribute is of the field's kind. */
 static struct filter_node *parse_has(struct parser *p, size_t at)
 {
 	struct filter_node *n = parse_expression(p);
@@ -235,6 +114,7 @@ static struct filter_node *parse_has(struct parser *p, size_t at)
 	if (n->op == OP_FIELD) {
 		n->op = OP_HAS_FIELD;
 		n->type = TYPE_BOOL;
+		n->end = 0; /* the call is placed anew, around it */
 		return n;
 	}
 	return lexer_refuse(&p->lexer, at,
@@ -243,29 +123,60 @@ static struct filter_node *parse_has(struct parser *p, size_t at)
 
 /* ---- expressions ----------------------------------------------------------------------------------------------------------------- */
 
-static struct filter_node *parse_list(struct parser *p, size_t at)
+static struct filter_node *parse_list(struct parser *p)
 {
-	struct filter_node *list = make(p, OP_LIST, TYPE_LIST), **last = list ? &list->operands[0] : NULL;
+	struct filter_node *list = node_make(p, OP_LIST, TYPE_LIST), **last = list ? &list->operands[0] : NULL;
 	if (list)
 		list->element = TYPE_NULL;
 	while (list && !lexer_accept(&p->lexer, "]")) {
 		size_t here = p->lexer.token.at;
-		struct filter_node *element = parse_expression(p);
-		if (!element)
+		if (!node_list_add(p, here, list, &last, parse_expression(p)))
 			return NULL;
-		if (!is_plain(element) || (list->operands[0] && element->type != list->element))
-			return lexer_refuse(&p->lexer, here, "the elements of a list are booleans, integers or strings, and all alike");
-		list->element = element->type;
-		if (list->depth <= element->depth)
-			list->depth = element->depth + 1;
-		*last = element;
-		last = &element->sibling;
 		if (!lexer_is(&p->lexer, "]") && !lexer_expect(&p->lexer, ","))
 			return NULL;
 	}
-	if (list && list->depth > DEPTH_MAX)
-		return lexer_refuse(&p->lexer, at, "more than %d operations stand inside one another", DEPTH_MAX);
 	return list;
+}
+
+static struct filter_node *parse_call(struct parser *p, const struct token *name)
+{
+	struct filter_node *argument;
+	if (token_reads(name, "has"))
+		return parse_has(p, name->at);
+	if (token_reads(name, "size")) {
+		argument = parse_expression(p);
+		return lexer_expect(&p->lexer, ")") ? node_size(p, name->at, argument) : NULL;
+	}
+	if (token_reads(name, "matches")) { /* the one string function that CEL has in this form, too */
+		struct filter_node *text = parse_expression(p);
+		if (!text || !lexer_expect(&p->lexer, ","))
+			return NULL;
+		argument = parse_expression(p);
+		return lexer_expect(&p->lexer, ")") ? node_string_function(p, name->at, OP_MATCHES, text, argument) : NULL;
+	}
+	if (is_standard(name))
+		return unsupported_name(p, name, "()");
+	return lexer_refuse(&p->lexer, name->at, "unknown function; size(), has() and matches() are known");
+}
+
+static struct filter_node *parse_variable(struct parser *p, const struct token *name)
+{
+	for (unsigned i = p->n_variables; i-- > 0;) {
+		const struct variable *v = &p->variables[i];
+		if (v->len != name->len || memcmp(v->name, name->text, v->len) != 0)
+			continue;
+		struct filter_node *n = node_make(p, OP_VARIABLE, v->type);
+		if (n)
+			n->slot = i;
+		return n;
+	}
+	if (token_reads(name, "device"))
+		return lexer_refuse(&p->lexer, name->at,
+		                    "\"device\" belongs to the selectors of claims and classes; here it is attributes[\"dra.net/ifName\"]."
+		                    "StringValue and the like");
+	if (is_standard(name))
+		return unsupported_name(p, name, "");
+	return lexer_refuse(&p->lexer, name->at, "unknown name; \"attributes\" is known");
 }
 
 static struct filter_node *parse_name(struct parser *p, const struct token *name)
@@ -280,21 +191,16 @@ static struct filter_node *parse_name(struct parser *p, const struct token *name
 	    {"null", OP_LITERAL, TYPE_NULL},
 	    {"attributes", OP_ATTRIBUTES, TYPE_MAP},
 	};
-	bool call = lexer_accept(&p->lexer, "(");
-	for (size_t i = 0; !call && i < ELEMENTS(words); i++)
+	if (lexer_accept(&p->lexer, "("))
+		return parse_call(p, name);
+	for (size_t i = 0; i < ELEMENTS(words); i++)
 		if (token_reads(name, words[i].text)) {
-			struct filter_node *n = make(p, words[i].op, words[i].type);
+			struct filter_node *n = node_make(p, words[i].op, words[i].type);
 			if (n)
 				n->boolean = name->text[0] == 't';
 			return n;
 		}
-	if (call && token_reads(name, "has"))
-		return parse_has(p, name->at);
-	if (call && token_reads(name, "size")) {
-		struct filter_node *of = parse_expression(p);
-		return lexer_expect(&p->lexer, ")") ? make_size(p, name->at, of) : NULL;
-	}
-	return lexer_refuse(&p->lexer, name->at, "unknown name; attributes, size() and has() are known");
+	return parse_variable(p, name);
 }
 
 static struct filter_node *parse_integer(struct parser *p, bool negative)
@@ -302,7 +208,7 @@ static struct filter_node *parse_integer(struct parser *p, bool negative)
 	uint64_t magnitude = p->lexer.token.magnitude;
 	if (magnitude > (uint64_t)INT64_MAX + negative)
 		return lexer_refuse(&p->lexer, p->lexer.token.at, "the number is too large");
-	struct filter_node *n = make(p, OP_LITERAL, TYPE_INT);
+	struct filter_node *n = node_make(p, OP_LITERAL, TYPE_INT);
 	if (n)
 		n->integer = negative ? (int64_t)(0 - magnitude) : (int64_t)magnitude;
 	lexer_next(&p->lexer);
@@ -317,7 +223,7 @@ static struct filter_node *parse_primary(struct parser *p)
 	if (name.type == TOKEN_INT)
 		return parse_integer(p, false);
 	if (name.type == TOKEN_STRING) {
-		struct filter_node *n = make_string(p, buf_text(&p->lexer.token.string), p->lexer.token.string.len);
+		struct filter_node *n = node_string(p, buf_text(&p->lexer.token.string), p->lexer.token.string.len);
 		lexer_next(&p->lexer);
 		return n;
 	}
@@ -326,33 +232,43 @@ static struct filter_node *parse_primary(struct parser *p)
 		return lexer_expect(&p->lexer, ")") ? n : NULL;
 	}
 	if (lexer_accept(&p->lexer, "["))
-		return parse_list(p, name.at);
+		return parse_list(p);
 	if (name.type != TOKEN_NAME || lexer_is(&p->lexer, "in"))
 		return lexer_unexpected(&p->lexer, "a value");
 	lexer_next(&p->lexer);
 	return parse_name(p, &name);
 }
 
+/* Where a node stands in the expression: from `begin` to what was read last. Parentheses around it are no part of it. */
+static struct filter_node *placed(struct parser *p, struct filter_node *n, size_t begin)
+{
+	if (n && n->end == 0) {
+		n->begin = begin;
+		n->end = p->lexer.behind;
+	}
+	return p->lexer.rc ? NULL : n;
+}
+
 static struct filter_node *parse_postfix(struct parser *p)
 {
-	struct filter_node *n = parse_primary(p);
-	while (n && !p->lexer.rc) {
+	size_t begin = p->lexer.token.at;
+	struct filter_node *n = placed(p, parse_primary(p), begin);
+	while (n) {
 		size_t at = p->lexer.token.at;
 		if (lexer_accept(&p->lexer, ".")) {
 			struct token name = p->lexer.token;
 			if (name.type != TOKEN_NAME)
 				return lexer_unexpected(&p->lexer, "a field or a function");
 			lexer_next(&p->lexer);
-			n = lexer_accept(&p->lexer, "(") ? parse_method(p, n, &name) : make_select(p, n, &name);
+			n = lexer_accept(&p->lexer, "(") ? parse_method(p, n, &name) : node_select(p, n, &name);
 		} else if (lexer_accept(&p->lexer, "[")) {
 			struct filter_node *key = parse_expression(p);
-			if (!lexer_expect(&p->lexer, "]") || !has_type(p, at, n, TYPE_MAP) || !has_type(p, at, key, TYPE_STRING))
-				return NULL;
-			n = make2(p, at, OP_LOOKUP, TYPE_ATTRIBUTE, n, key);
+			n = lexer_expect(&p->lexer, "]") ? node_subscript(p, at, n, key) : NULL;
 		} else
 			break;
+		n = placed(p, n, begin);
 	}
-	return p->lexer.rc ? NULL : n;
+	return n;
 }
 
 static bool nest(struct parser *p)
@@ -373,29 +289,31 @@ static struct filter_node *parse_unary(struct parser *p)
 		return parse_postfix(p);
 	lexer_next(&p->lexer);
 	if (negate && p->lexer.token.type == TOKEN_INT && !p->lexer.rc) /* the smallest integer has no positive counterpart */
-		return parse_integer(p, true);
+		return placed(p, parse_integer(p, true), at);
 	if (!nest(p))
 		return NULL;
 	struct filter_node *n = parse_unary(p);
 	p->nesting--;
 	enum filter_type type = negate ? TYPE_INT : TYPE_BOOL;
-	return has_type(p, at, n, type) ? make1(p, at, negate ? OP_NEGATE : OP_NOT, type, n) : NULL;
+	return node_has_type(p, at, n, type) ? placed(p, node_make1(p, at, negate ? OP_NEGATE : OP_NOT, type, n), at) : NULL;
 }
 
 static struct filter_node *parse_binary(struct parser *p, unsigned power)
 {
+	size_t begin = p->lexer.token.at;
 	struct filter_node *left = parse_unary(p);
 	const struct infix *o;
 	while (left && (o = infix_here(p)) && o->power >= power) {
 		size_t at = p->lexer.token.at;
 		lexer_next(&p->lexer);
-		left = make_binary(p, at, o, left, parse_binary(p, o->power + 1));
+		left = placed(p, node_binary(p, at, o, left, parse_binary(p, o->power + 1)), begin);
 	}
 	return p->lexer.rc ? NULL : left;
 }
 
 static struct filter_node *parse_expression(struct parser *p)
 {
+	size_t begin = p->lexer.token.at;
 	if (!nest(p))
 		return NULL;
 	struct filter_node *condition = parse_binary(p, 1);
@@ -408,17 +326,10 @@ static struct filter_node *parse_expression(struct parser *p)
 		return NULL;
 	struct filter_node *otherwise = parse_expression(p);
 	p->nesting--;
-	if (!otherwise || !has_type(p, at, condition, TYPE_BOOL))
-		return NULL;
-	if (then->type != otherwise->type || then->element != otherwise->element)
-		return lexer_refuse(&p->lexer, at, "the alternatives are %s and %s", type_name(then->type), type_name(otherwise->type));
-	struct filter_node *n = adopt(p, at, make2(p, at, OP_CHOOSE, then->type, condition, then), 2, otherwise);
-	if (n)
-		n->element = then->element;
-	return n;
+	return placed(p, node_choice(p, at, condition, then, otherwise), begin);
 }
 
-int filter_parse(const char *expression, struct filter *f, struct error *e)
+int filter_parse(const char *expression, struct filter *f, size_t *fault, struct error *e)
 {
 	struct parser p = {.lexer = {.text = expression, .error = e}, .filter = f};
 	lexer_next(&p.lexer);
@@ -426,9 +337,11 @@ int filter_parse(const char *expression, struct filter *f, struct error *e)
 	if (!p.lexer.rc && p.lexer.token.type != TOKEN_END)
 		lexer_unexpected(&p.lexer, "an operator or the end");
 	if (!p.lexer.rc)
-		has_type(&p, 0, root, TYPE_BOOL);
+		node_has_type(&p, 0, root, TYPE_BOOL);
 	buf_free(&p.lexer.token.string);
-	if (!p.lexer.rc)
+	if (p.lexer.rc)
+		*fault = p.lexer.fault;
+	else
 		f->root = root;
 	return p.lexer.rc;
 }

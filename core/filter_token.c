@@ -9,17 +9,39 @@
 #include "core/base/cleanup.h"
 #include "core/base/str.h"
 
+/* Line and column of a byte, from 1; columns count characters. */
+static void locate(const char *text, size_t at, size_t *line, size_t *column)
+{
+	*line = *column = 1;
+	for (size_t i = 0; i < at; i++) {
+		if (text[i] == '\n') {
+			++*line;
+			*column = 1;
+		} else {
+			*column += ((unsigned char)text[i] & 0xc0) != 0x80;
+		}
+	}
+}
+
 void *lexer_refuse(struct lexer *l, size_t at, const char *format, ...)
 {
 	if (l->rc)
 		return NULL; /* the first fault is the cause of the others */
 	char text[ERROR_TEXT_MAX / 2];
+	size_t line, column;
 	va_list ap;
 	va_start(ap, format);
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-	l->rc = error_set(l->error, -EINVAL, "at byte %zu: %s", at + 1, text);
+	locate(l->text, at, &line, &column);
+	l->fault = at;
+	l->rc = error_set(l->error, -EINVAL, "at %zu:%zu: %s", line, column, text);
 	return NULL;
+}
+
+void *lexer_unsupported(struct lexer *l, size_t at, const char *what)
+{
+	return lexer_refuse(l, at, "%s not supported here", what);
 }
 
 void *lexer_no_memory(struct lexer *l)
@@ -71,8 +93,13 @@ static void read_number(struct lexer *l)
 			lexer_refuse(l, t->at, "the number is too large");
 			return;
 		}
-	if (!digits || is_name(l->text[l->at]) || (l->text[l->at] == '.' && is_digit(l->text[l->at + 1])))
-		lexer_refuse(l, t->at, "only whole signed numbers are supported");
+	char next = l->text[l->at];
+	if (digits && (next | 32) == 'u')
+		lexer_unsupported(l, t->at, "unsigned integers are");
+	else if (digits && base == 10 && ((next | 32) == 'e' || (next == '.' && is_digit(l->text[l->at + 1]))))
+		lexer_unsupported(l, t->at, "numbers of type double are");
+	else if (!digits || is_name(next))
+		lexer_refuse(l, t->at, "not a number");
 }
 
 static void add_code_point(struct buf *b, uint32_t c)
@@ -124,12 +151,15 @@ static void read_escape(struct lexer *l)
 static void read_string(struct lexer *l, bool raw)
 {
 	struct token *t = &l->token;
-	char quote = l->text[l->at++];
+	const char quote = l->text[l->at], thrice[] = {quote, quote, quote, 0};
+	bool lines = str_starts(l->text + l->at, thrice);
+	size_t quotes = lines ? 3 : 1;
+	l->at += quotes;
 	t->type = TOKEN_STRING;
 	buf_reset(&t->string);
-	while (!l->rc && l->text[l->at] != quote) {
+	while (!l->rc && strncmp(l->text + l->at, thrice, quotes) != 0) {
 		char c = l->text[l->at];
-		if (!c || c == '\n' || c == '\r') {
+		if (!c || (!lines && (c == '\n' || c == '\r'))) {
 			lexer_refuse(l, t->at, "the string has no end");
 			return;
 		}
@@ -139,7 +169,7 @@ static void read_string(struct lexer *l, bool raw)
 		else
 			buf_add(&t->string, &c, 1);
 	}
-	l->at++;
+	l->at += quotes;
 	if (t->string.failed)
 		lexer_no_memory(l);
 }
@@ -150,6 +180,7 @@ void lexer_next(struct lexer *l)
 	struct token *t = &l->token;
 	if (l->rc)
 		return;
+	l->behind = l->at;
 	skip_space(l);
 	const char *s = l->text + l->at;
 	t->at = l->at;
@@ -164,7 +195,15 @@ void lexer_next(struct lexer *l)
 	} else if ((*s == 'r' || *s == 'R') && (s[1] == '"' || s[1] == '\'')) {
 		l->at++;
 		read_string(l, true);
+	} else if (*s == '.' && is_digit(s[1])) {
+		lexer_unsupported(l, t->at, "numbers of type double are");
+	} else if (*s == '`') {
+		lexer_unsupported(l, t->at, "names in backticks are");
+	} else if (*s == '{') {
+		lexer_unsupported(l, t->at, "maps and messages are");
 	} else if (is_name(*s)) {
+		if (s[strspn(s, "bBrR")] && strchr("\"'", s[strspn(s, "bBrR")]))
+			lexer_unsupported(l, t->at, "byte strings are");
 		t->type = TOKEN_NAME;
 		for (t->len = 0; is_name(s[t->len]); t->len++)
 			l->at++;

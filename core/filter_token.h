@@ -19,10 +19,12 @@ struct token {
 
 struct lexer {
 	const char *text;
-	size_t at; /* behind `token` */
+	size_t at;     /* behind `token` */
+	size_t behind; /* behind the token before it */
 	struct token token;
 	struct error *error;
-	int rc; /* 0 or negative errno */
+	int rc;       /* 0 or negative errno */
+	size_t fault; /* where */
 };
 
 bool token_reads(const struct token *t, const char *text); /* a name or punctuation, this one */
@@ -32,5 +34,6 @@ bool lexer_accept(struct lexer *l, const char *text);
 bool lexer_expect(struct lexer *l, const char *text);
 /* A fault at byte `at`; NULL, so that a function can end with it. */
 void *lexer_refuse(struct lexer *l, size_t at, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void *lexer_unsupported(struct lexer *l, size_t at, const char *what); /* `what`: "… is" or "… are" */
 void *lexer_unexpected(struct lexer *l, const char *wanted);
 void *lexer_no_memory(struct lexer *l);

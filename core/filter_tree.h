@@ -13,7 +13,9 @@ enum filter_op {
 	OP_LITERAL,
 	OP_LIST,       /* operands: first element; the others by `sibling` */
 	OP_ATTRIBUTES, /* the map */
+	OP_VARIABLE,   /* of a macro; `slot` */
 	OP_LOOKUP,     /* map, key */
+	OP_INDEX,      /* list, index */
 	OP_FIELD,      /* attribute; `field` */
 	OP_HAS_FIELD,
 	OP_IN_MAP, /* key, map */
@@ -39,22 +41,40 @@ enum filter_op {
 	OP_ENDS_WITH,
 	OP_CONTAINS,
 	OP_MATCHES,
+	OP_ALL, /* list or map, predicate; `slot` of the variable */
+	OP_EXISTS,
+	OP_EXISTS_ONE,
 };
 
-enum filter_field { FIELD_STRING_VALUE, FIELD_INT_VALUE, FIELD_BOOL_VALUE, FIELD_VERSION_VALUE };
+/* The fields of Kubernetes' DeviceAttribute by their Go names; the lists are those of the gate DRAListTypeAttributes. */
+enum filter_field {
+	FIELD_STRING_VALUE,
+	FIELD_INT_VALUE,
+	FIELD_BOOL_VALUE,
+	FIELD_VERSION_VALUE,
+	FIELD_STRING_VALUES,
+	FIELD_INT_VALUES,
+	FIELD_BOOL_VALUES,
+	FIELD_VERSION_VALUES,
+	FIELDS
+};
+
+enum { FILTER_SLOTS = 8 }; /* macros inside one another */
 
 struct filter_node {
 	enum filter_op op;
 	enum filter_type type;
 	enum filter_type element; /* of a list; TYPE_NULL for an empty one */
 	unsigned depth;
+	size_t begin, end; /* bytes of the expression */
 	struct filter_node *operands[3];
 	struct filter_node *sibling;
-	union { /* literals, OP_FIELD */
+	union { /* literals, OP_FIELD, macros */
 		bool boolean;
 		int64_t integer;
 		char *string; /* owned */
 		enum filter_field field;
+		unsigned slot;
 	};
 	regex_t *regex;                /* OP_MATCHES with a literal pattern; owned */
 	struct filter_node *made_next; /* all nodes of a filter, for filter_free() */
@@ -63,9 +83,12 @@ struct filter_node {
 struct filter {
 	struct filter_node *root; /* NULL keeps everything */
 	struct filter_node *made;
+	char *text; /* what the nodes' begin and end refer to */
 };
 
-/* Parse into `f`, which the caller frees also on failure. */
-int filter_parse(const char *expression, struct filter *f, struct error *e);
+/* Parse into `f`, which the caller frees also on failure. `*fault` is set on failure only. */
+int filter_parse(const char *expression, struct filter *f, size_t *fault, struct error *e);
 /* Compile a pattern; -EINVAL with the reason. Patterns that RE2 (CEL's) and POSIX read differently are refused. */
 int filter_regex(const char *pattern, regex_t *ret, struct error *e);
+/* "a string" */
+const char *filter_type_name(enum filter_type type);

@@ -146,7 +146,7 @@ static void read_boot_id(char *id, size_t size)
 static int start_core(struct engine *g, struct error *e)
 {
 	const struct options *o = g->options;
-	int r = filter_compile(o->filter, &g->filter, e);
+	int r = filter_compile(o->filter, &g->filter, NULL, e);
 	if (r < 0) {
 		error_prefix(e, "--filter");
 		return r;

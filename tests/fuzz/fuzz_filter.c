@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any filter expression, on three devices: refused with a reason, or evaluated; an error keeps the device. */
+/* Any filter expression, on three devices: refused with a reason at a place within it, or evaluated; an error keeps the device; the
+ * explanation comes to the same end. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,17 +24,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memcpy(text, data, size);
 	text[size] = 0;
-	if (filter_compile(text, &f, &e) < 0) {
-		if (f || !e.code || !e.text[0])
+	size_t fault = 0;
+	struct buf words = {0};
+	if (filter_compile(text, &f, &fault, &e) < 0) {
+		if (f || !e.code || !e.text[0] || fault > strlen(text))
 			abort();
+		filter_show_fault(text, fault, &words);
 	} else {
 		for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]); i++) {
 			struct error failed = {0};
-			if (!filter_keeps(f, &devices[i], &failed) && failed.code)
+			bool keeps = filter_keeps(f, &devices[i], &failed);
+			if (!keeps && failed.code)
+				abort();
+			if (filter_explain(f, &devices[i], &words) != keeps)
 				abort();
 		}
 		filter_free(f);
 	}
+	buf_free(&words);
 	free(text);
 	return 0;
 }
