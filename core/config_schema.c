@@ -61,18 +61,25 @@ static uint32_t table_of(const struct route *r)
 }
 
 /* The kernel sees only the network of a destination, and table 0 as main. */
-static int order_routes(const void *a, const void *b)
+static int order_networks(const struct route *a, const struct route *b)
 {
-	struct ip_prefix da = ((const struct route *)a)->destination, db = ((const struct route *)b)->destination;
+	struct ip_prefix da = a->destination, db = b->destination;
 	ip_prefix_mask(&da);
 	ip_prefix_mask(&db);
 	int order = order_prefix(&da, &db);
 	return order ? order : order_u32(table_of(a), table_of(b));
 }
 
+/* Routes of different metrics stand side by side: the second is for when the first is gone. */
+static int order_routes(const void *a, const void *b)
+{
+	int order = order_networks(a, b);
+	return order ? order : order_u32(((const struct route *)a)->metric, ((const struct route *)b)->metric);
+}
+
 bool config_route_same(const struct route *a, const struct route *b)
 {
-	return order_routes(a, b) == 0;
+	return order_networks(a, b) == 0;
 }
 
 static int order_neighbours(const void *a, const void *b)
@@ -122,28 +129,33 @@ static const struct config_field interface_fields[] = {
     {"addresses", CONFIG_ADDRESSES, LIST(addresses, n_addresses, struct address), .host = true, .order = order_addresses,
      .doc = "addresses with prefix length, instead of those that the device has on the host"},
     {"dhcp", CONFIG_BOOL, AT(dhcp),
-     .doc = "IPv4 address and routes from a DHCP server, for as long as the pod lives; not together with addresses"},
+     .doc = "IPv4 address and routes from a DHCP server, for as long as the pod lives; not together with `addresses`"},
     {"dhcp6", CONFIG_BOOL, AT(dhcp6), .ours = true, .doc = "IPv6 addresses from a DHCPv6 server; not together with IPv6 addresses"},
     {"mtu", CONFIG_UINT32, AT(mtu), .min = MTU_MIN, .max = MTU_MAX,
      .doc = "MTU; the device's own range and its physical function's MTU bound it further, IPv6 needs 1280"},
     {"hardwareAddr", CONFIG_MAC, AT(mac), .station = true, .doc = "hardware address of one station, as long as the device's own"},
     {"gsoMaxSize", CONFIG_UINT32, AT(sizes.gso_max), .min = 1, .max = OFFLOAD_SIZE_MAX,
-     .doc = "largest packet given to the device for segmentation, in bytes"},
+     .doc = "largest packet that is given to the device to be segmented, in bytes"},
     {"groMaxSize", CONFIG_UINT32, AT(sizes.gro_max), .min = 1, .max = OFFLOAD_SIZE_MAX,
      .doc = "largest packet joined from received ones, in bytes"},
     {"gsoIPv4MaxSize", CONFIG_UINT32, AT(sizes.gso_ipv4_max), .min = 1, .max = OFFLOAD_SIZE_MAX,
-     .doc = "gsoMaxSize of IPv4, since Linux 6.3"},
+     .doc = "`gsoMaxSize` of IPv4, since Linux 6.3"},
     {"groIPv4MaxSize", CONFIG_UINT32, AT(sizes.gro_ipv4_max), .min = 1, .max = OFFLOAD_SIZE_MAX,
-     .doc = "groMaxSize of IPv4, since Linux 6.3"},
+     .doc = "`groMaxSize` of IPv4, since Linux 6.3"},
     {"disableEbpfPrograms", CONFIG_BOOL, AT(disable_ebpf), .doc = "take off the eBPF programs (tc, tcx, XDP) that the device brings along"},
     {"forwarding", CONFIG_BOOL, AT(forwarding), .doc = "forward packets that come in on the interface, IPv4 and IPv6"},
     {"arpIgnore", CONFIG_INT8, AT(arp_ignore), .min = 0, .max = 8, .choices = " 0 1 2 3 8 ",
-     .doc = "the kernel's arp_ignore: which requests are answered"},
-    {"arpAnnounce", CONFIG_INT8, AT(arp_announce), .min = 0, .max = 2, .doc = "the kernel's arp_announce: which own address requests name"},
-    {"vrf", CONFIG_OBJECT, .members = &vrf_members,
-     .doc = "the VRF that the interface joins; its routes go into the VRF's table, rules are its own matter"},
+     .doc = "the kernel's `arp_ignore`: which requests are answered"},
+    {"arpAnnounce", CONFIG_INT8, AT(arp_announce), .min = 0, .max = 2,
+     .doc = "the kernel's `arp_announce`: which own address requests name"},
+    {"vrf", CONFIG_OBJECT, .members = &vrf_members, .doc = "the VRF that the interface joins, with all its routes"},
 };
-static const struct config_members interface_members = MEMBERS(interface_fields, .check = config_check_interface);
+static const char interface_rules[] =
+    "- `dhcp: true` and `addresses` exclude each other, and so do `dhcp6: true` and IPv6 addresses.\n"
+    "- An `mtu` below 1280 excludes IPv6 addresses and `dhcp6: true`.\n"
+    "- A VRF cannot bear the interface's own name.\n"
+    "- Neither `0.0.0.0` nor, of IPv6, `::`, `::1` and multicast addresses are addresses of an interface.\n";
+static const struct config_members interface_members = MEMBERS(interface_fields, .rules = interface_rules, .check = config_check_interface);
 
 static const struct config_field hop_fields[] = {
     {"gateway", CONFIG_ADDRESS, IN(next_hop, gateway), .required = true, .ours = true, .doc = "its address, of the destination's family"},
@@ -155,14 +167,14 @@ static const struct config_field hop_fields[] = {
 static const struct config_members hop_members = MEMBERS(hop_fields);
 
 static const struct config_field route_fields[] = {
-    {"destination", CONFIG_PREFIX, IN(route, destination), .required = true, .doc = "network; 0.0.0.0/0 or ::/0 is the default route"},
+    {"destination", CONFIG_PREFIX, IN(route, destination), .required = true, .doc = "network; `0.0.0.0/0` or `::/0` is the default route"},
     {"gateway", CONFIG_ADDRESS, IN(route, gateway), .empty_ok = true,
-     .doc = "next hop, of the destination's family; only a route with scope 253 or nextHops has none"},
+     .doc = "next hop, of the destination's family; only a route with scope 253 or `nextHops` has none"},
     {"source", CONFIG_ADDRESS, IN(route, source), .empty_ok = true, .doc = "preferred source address, of the destination's family"},
     {"scope", CONFIG_UINT8, IN(route, scope), .min = 0, .max = CONFIG_SCOPE_LINK, .choices = " 0 253 ",
      .doc = "0 everywhere, 253 on the link"},
     {"table", CONFIG_UINT32, IN(route, table), .min = 0, .max = UINT32_MAX,
-     .doc = "routing table; 0 is main; with interface.vrf always the VRF's"},
+     .doc = "routing table; 0 is main; with `interface.vrf` always the VRF's"},
     {"metric", CONFIG_UINT32, IN(route, metric), .min = 0, .max = UINT32_MAX, .ours = true,
      .doc = "the lowest wins; 0 is the kernel's default"},
     {"mtu", CONFIG_UINT32, IN(route, mtu), .min = MTU_MIN, .max = MTU_MAX, .ours = true, .doc = "MTU towards the destination"},
@@ -172,9 +184,14 @@ static const struct config_field route_fields[] = {
      .doc = "the gateway is taken to be on the link, whatever the addresses say"},
     {"nextHops", CONFIG_OBJECTS, IN(route, hops), .count = offsetof(struct route, n_hops), .size = sizeof(struct next_hop),
      .in_place = true, .min = 2, .max = ROUTE_HOPS_MAX, .members = &hop_members, .ours = true,
-     .doc = "several gateways that share the traffic, instead of gateway"},
+     .doc = "several gateways that share the traffic, instead of `gateway`"},
 };
-static const struct config_members route_members = MEMBERS(route_fields, .check = config_check_route, .check_good = true);
+static const char route_rules[] =
+    "- A route has a `gateway` or `nextHops`, not both; one with scope 253 has none, or is IPv6 and may have one.\n"
+    "- Gateways and `source` are of the destination's family; a gateway stands among `nextHops` once.\n"
+    "- `onlink: true` demands a `gateway`; `nextHops` have their own.\n";
+static const struct config_members route_members =
+    MEMBERS(route_fields, .rules = route_rules, .check = config_check_route, .check_good = true);
 
 static const struct config_field rule_fields[] = {
     {"priority", CONFIG_UINT32, IN(rule, priority), TOLD_BY(rule, has_priority), .min = 0, .max = PRIORITY_MAX,
@@ -186,11 +203,16 @@ static const struct config_field rule_fields[] = {
      .doc = "packets with this mark"},
     {"fwmask", CONFIG_MARK, IN(rule, mask), .min = 1, .max = UINT32_MAX, .ours = true,
      .doc = "bits of the mark that count; all when not given"},
-    {"iif", CONFIG_IFNAME, IN(rule, iif), .ours = true, .doc = "packets that came in on this interface of the pod; lo for the pod's own"},
+    {"iif", CONFIG_IFNAME, IN(rule, iif), .ours = true,
+     .doc = "packets that came in on this interface of the pod; `lo` for those of its own processes"},
     {"oif", CONFIG_IFNAME, IN(rule, oif), .ours = true, .doc = "packets of sockets bound to this interface of the pod"},
-    {"family", CONFIG_FAMILY, IN(rule, family), .ours = true, .doc = "for a rule without source and destination; ipv4 when not given"},
+    {"family", CONFIG_FAMILY, IN(rule, family), .ours = true,
+     .doc = "for a rule without `source` and `destination`; `ipv4` when not given"},
 };
-static const struct config_members rule_members = MEMBERS(rule_fields, .complete = complete_rule, .check = config_check_rule);
+static const char rule_rules[] = "- `source`, `destination` and `family` agree. A rule without any selector is for every packet.\n"
+				 "- `fwmask` demands `fwmark`.\n";
+static const struct config_members rule_members =
+    MEMBERS(rule_fields, .rules = rule_rules, .complete = complete_rule, .check = config_check_rule);
 
 static const struct config_field neighbour_fields[] = {
     {"destination", CONFIG_ADDRESS, IN(neighbour, destination), .required = true, .doc = "the neighbour's address"},
@@ -210,21 +232,22 @@ static const struct config_field channel_fields[] = {
     {"rx", NUMBER(CHANNELS_RX, 0), .doc = "only receiving"},
     {"tx", NUMBER(CHANNELS_TX, 0), .doc = "only sending"},
     {"other", NUMBER(CHANNELS_OTHER, 0), .doc = "neither, for example link interrupts"},
-    {"combined", NUMBER(CHANNELS_COMBINED, 0), .doc = "receiving and sending; 0 only together with rx and tx"},
+    {"combined", NUMBER(CHANNELS_COMBINED, 0), .doc = "receiving and sending; 0 only together with `rx` and `tx`"},
 };
-static const struct config_members channel_members = MEMBERS(channel_fields, .check = config_check_channels);
+static const char channel_rules[] = "- `combined: 0` demands both `rx` and `tx` above 0, for something must receive and send.\n";
+static const struct config_members channel_members = MEMBERS(channel_fields, .rules = channel_rules, .check = config_check_channels);
 
 static const struct config_field coalesce_fields[] = {
     {"adaptiveRx", SWITCH(COALESCE_ADAPTIVE_RX), .doc = "the driver adapts the delays of received packets"},
     {"adaptiveTx", SWITCH(COALESCE_ADAPTIVE_TX), .doc = "the driver adapts the delays of sent packets"},
     {"rxUsecs", NUMBER(COALESCE_RX_USECS, 0), .doc = "microseconds from a received packet to its interrupt"},
     {"rxFrames", NUMBER(COALESCE_RX_FRAMES, 0), .doc = "received packets until an interrupt"},
-    {"rxUsecsIrq", NUMBER(COALESCE_RX_USECS_IRQ, 0), .doc = "rxUsecs while an interrupt is being served"},
-    {"rxFramesIrq", NUMBER(COALESCE_RX_FRAMES_IRQ, 0), .doc = "rxFrames while an interrupt is being served"},
+    {"rxUsecsIrq", NUMBER(COALESCE_RX_USECS_IRQ, 0), .doc = "`rxUsecs` while an interrupt is being served"},
+    {"rxFramesIrq", NUMBER(COALESCE_RX_FRAMES_IRQ, 0), .doc = "`rxFrames` while an interrupt is being served"},
     {"txUsecs", NUMBER(COALESCE_TX_USECS, 0), .doc = "microseconds from a sent packet to its interrupt"},
     {"txFrames", NUMBER(COALESCE_TX_FRAMES, 0), .doc = "sent packets until an interrupt"},
-    {"txUsecsIrq", NUMBER(COALESCE_TX_USECS_IRQ, 0), .doc = "txUsecs while an interrupt is being served"},
-    {"txFramesIrq", NUMBER(COALESCE_TX_FRAMES_IRQ, 0), .doc = "txFrames while an interrupt is being served"},
+    {"txUsecsIrq", NUMBER(COALESCE_TX_USECS_IRQ, 0), .doc = "`txUsecs` while an interrupt is being served"},
+    {"txFramesIrq", NUMBER(COALESCE_TX_FRAMES_IRQ, 0), .doc = "`txFrames` while an interrupt is being served"},
     {"statsBlockUsecs", NUMBER(COALESCE_STATS_USECS, 0), .doc = "microseconds between updates of the statistics"},
 };
 static const struct config_members coalesce_members = MEMBERS(coalesce_fields);
@@ -238,14 +261,14 @@ static const struct config_members pause_members = MEMBERS(pause_fields);
 
 static const struct config_field ethtool_fields[] = {
     {"features", CONFIG_SWITCHES, LIST(features, n_features, struct ethtool_switch), .order = order_switches,
-     .doc = "offload features by the names of ethtool -k, or its short ones such as tso and gro"},
+     .doc = "offload features by the names that `ethtool -k` shows, or short ones such as `tso`"},
     {"privateFlags", CONFIG_SWITCHES, LIST(private_flags, n_private_flags, struct ethtool_switch), .order = order_switches,
-     .doc = "the driver's own flags, by the names of ethtool --show-priv-flags"},
-    {"rings", CONFIG_OBJECT, .members = &ring_members, .ours = true, .doc = "sizes of the rings, in packets (ethtool -g)"},
-    {"channels", CONFIG_OBJECT, .members = &channel_members, .ours = true, .doc = "numbers of channels, that is queues (ethtool -l)"},
+     .doc = "the driver's own flags, by the names that `ethtool --show-priv-flags` shows"},
+    {"rings", CONFIG_OBJECT, .members = &ring_members, .ours = true, .doc = "sizes of the rings, in packets (`ethtool -g`)"},
+    {"channels", CONFIG_OBJECT, .members = &channel_members, .ours = true, .doc = "numbers of channels, that is queues (`ethtool -l`)"},
     {"coalesce", CONFIG_OBJECT, .members = &coalesce_members, .ours = true,
-     .doc = "how packets are gathered for an interrupt (ethtool -c)"},
-    {"pause", CONFIG_OBJECT, .members = &pause_members, .ours = true, .doc = "flow control (ethtool -a)"},
+     .doc = "how packets are gathered for an interrupt (`ethtool -c`)"},
+    {"pause", CONFIG_OBJECT, .members = &pause_members, .ours = true, .doc = "flow control (`ethtool -a`)"},
 };
 static const struct config_members ethtool_members = MEMBERS(ethtool_fields);
 
@@ -256,12 +279,13 @@ static const struct config_field document_fields[] = {
     {"routes", CONFIG_OBJECTS, LIST(routes, n_routes, struct route), .members = &route_members, .order = order_routes,
      .doc = "routes through the interface, besides those that it has on the host"},
     {"rules", CONFIG_OBJECTS, LIST(rules, n_rules, struct rule), .members = &rule_members,
-     .doc = "policy routing rules of the pod; not together with interface.vrf"},
+     .doc = "policy routing rules of the pod; not together with `interface.vrf`"},
     {"ethtool", CONFIG_OBJECT, .members = &ethtool_members, .doc = "settings of the hardware"},
     {"neighbors", CONFIG_OBJECTS, LIST(neighbours, n_neighbours, struct neighbour), .members = &neighbour_members,
      .order = order_neighbours, .doc = "permanent neighbours"},
 };
-const struct config_members config_document = MEMBERS(document_fields, .check = config_check_document);
+static const char document_rules[] = "- `rules` and `interface.vrf` exclude each other.\n";
+const struct config_members config_document = MEMBERS(document_fields, .rules = document_rules, .check = config_check_document);
 
 /* ---- what a row says ------------------------------------------------------------------------------------------------------------- */
 

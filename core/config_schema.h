@@ -7,6 +7,7 @@
  * (config_check.c), which looks at a struct rather than at a document, so that it serves merged configurations as well. */
 #pragma once
 
+#include "core/base/buf.h"
 #include "core/config.h"
 
 enum {
@@ -71,6 +72,7 @@ struct faults;
 struct config_members {
 	const struct config_field *fields;
 	size_t n;
+	const char *rules;                                        /* what `check` demands, as Markdown for the reference page */
 	void (*complete)(void *object);                           /* what follows from what was given */
 	void (*check)(struct faults *faults, const void *object); /* rules between values */
 	bool check_good;                                          /* only objects without faults, because it looks for what is missing */
@@ -89,7 +91,10 @@ void *config_field_list(const struct config_field *f, void *object, size_t *n);
 /* The known key that `key` was probably meant to be: one of `members`, or the path of one elsewhere (then `*elsewhere`), into `to`. */
 bool config_key_nearest(const struct config_members *members, const char *key, char *to, size_t size, bool *elsewhere);
 
+/* All of it as a Markdown page: packaging/config-reference.md. */
+void config_reference_print(struct buf *ret);
+
 /* The table that a VRF of this name gets when none is configured. */
 uint32_t config_vrf_table(const char *name);
-/* Whether one of two routes takes the other's place: destination network and table. */
+/* Whether two routes lead to the same network, in the same table. */
 bool config_route_same(const struct route *a, const struct route *b);

@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "core/base/cleanup.h"
+#include "core/config_schema.h"
 #include "daemon/engine.h"
 #include "daemon/log.h"
 #include "daemon/mark.h"
@@ -144,6 +145,10 @@ int main(int argc, char **argv)
 	}
 	if (options.print_states) {
 		write_text(stdout, print_states);
+		return EXIT_SUCCESS;
+	}
+	if (options.print_config_reference) {
+		write_text(stdout, config_reference_print);
 		return EXIT_SUCCESS;
 	}
 	if (options.version) {

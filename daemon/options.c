@@ -69,6 +69,8 @@ static const struct flag flags[] = {
      "offer and move IPoIB interfaces like any other; false hides them"},
     {"nri-socket", FLAG_STRING, AT(nri_socket), "/var/run/nri/nri.sock", FLAG_USED, NULL, "NRI socket of the container runtime"},
     {"one_output", FLAG_BOOL, AT(klog_bool[3]), "false", FLAG_IGNORED, NULL, KLOG},
+    {"print-config-reference", FLAG_BOOL, AT(print_config_reference), "false", FLAG_USED, NULL,
+     "print the reference of the opaque configuration as Markdown and exit"},
     {"print-states", FLAG_BOOL, AT(print_states), "false", FLAG_USED, NULL, "print the device state machine as a Mermaid diagram and exit"},
     {"profile-provider", FLAG_STRING, AT(profile_provider), "none", FLAG_UNSUPPORTED, "|NONE|none|cloud",
      "configuration profiles: only none in this version (\"cloud\" resolves none without a webhook and is taken as none)"},

@@ -34,7 +34,7 @@ struct options {
 	const char *cdi_dir;
 	const char *log_format;
 	const char *api_server; /* "host:port" or a URL; "" = as the credentials say */
-	bool synchronous_hooks, print_states, version;
+	bool synchronous_hooks, print_states, print_config_reference, version;
 	/* klog's */
 	int64_t verbosity;
 	const char *klog_text[6];

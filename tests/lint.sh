@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # lint.sh [CHECK...] - what can be said of the sources without running them. It wants build/dev to be built.
 #
-# Checks: format tidy arrows purity readme scripts headers. Each prints FAIL lines for what it finds and counts one test for each file
+# Checks: format tidy arrows purity readme reference scripts headers. Each prints FAIL lines for what it finds and counts one test for each file
 # it looked at; files of more than 600 lines are only warned of.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
@@ -118,6 +118,20 @@ check_readme() {
 	fi
 }
 
+# The reference of the configuration is what the schema says.
+check_reference() {
+	local page=packaging/config-reference.md
+	if ! "$build"/dranetd --print-config-reference > "$work/reference" 2> "$work/why"; then
+		echo "FAIL reference: dranetd --print-config-reference: $(cat "$work/why")"
+		count reference 1 1
+	elif ! diff -u --label "$page" --label "dranetd --print-config-reference" "$page" "$work/reference"; then
+		echo "FAIL reference: $page is not the schema's"
+		count reference 1 1
+	else
+		count "the reference of the configuration" 1 0
+	fi
+}
+
 check_scripts() {
 	local script bad=0 looked=0
 	while IFS= read -r script; do
@@ -141,7 +155,7 @@ check_headers() {
 	wc -l "${sources[@]}" | awk '$2 != "total" && $1 > 600 {print "note " $2 " has " $1 " lines"}'
 }
 
-for check in "${@:-format tidy arrows purity readme scripts headers}"; do
+for check in "${@:-format tidy arrows purity readme reference scripts headers}"; do
 	for one in $check; do
 		begun=$SECONDS
 		"check_$one"
