@@ -2,96 +2,26 @@
 #include "netlink/features.h"
 
 #include <errno.h>
-#include <linux/ethtool_netlink.h>
 #include <linux/genetlink.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/cleanup.h"
 #include "core/base/str.h"
-#include "netlink/link_state.h"
-
-enum { WORD = sizeof(uint32_t), WORD_BITS = 32 };
-
-/* ---- the family ------------------------------------------------------------------------------------------------------------------ */
-
-static int see_family(const struct nlmsghdr *h, void *user)
-{
-	static const struct nla_policy policy[CTRL_ATTR_MAX + 1] = {[CTRL_ATTR_FAMILY_ID] = {.type = NLA_U16}};
-	struct nlattr *tb[CTRL_ATTR_MAX + 1];
-	if (nlmsg_parse((struct nlmsghdr *)h, GENL_HDRLEN, tb, CTRL_ATTR_MAX, (struct nla_policy *)policy) < 0 || !tb[CTRL_ATTR_FAMILY_ID])
-		return -EBADMSG;
-	*(uint16_t *)user = nla_get_u16(tb[CTRL_ATTR_FAMILY_ID]);
-	return 0;
-}
-
-int features_family(struct nlsock *generic, uint16_t *ret, struct error *e)
-{
-	const struct genlmsghdr header = {.cmd = CTRL_CMD_GETFAMILY, .version = 1};
-	_cleanup_nlmsg_ struct nl_msg *m = nlsock_request(GENL_ID_CTRL, 0, &header, sizeof(header));
-	uint16_t family = 0;
-	if (m && nla_put_string(m, CTRL_ATTR_FAMILY_NAME, ETHTOOL_GENL_NAME) < 0)
-		return error_set(e, -EMSGSIZE, "request too large");
-	int r = nlsock_ask(generic, m, see_family, &family, e);
-	if (r == 0 && family == 0)
-		r = error_set(e, -ENOENT, "the kernel has no ethtool netlink");
-	if (r < 0)
-		return r;
-	*ret = family;
-	return 0;
-}
 
 /* ---- reading --------------------------------------------------------------------------------------------------------------------- */
-
-static const struct nla_policy bitset_policy[ETHTOOL_A_BITSET_MAX + 1] = {
-    [ETHTOOL_A_BITSET_SIZE] = {.type = NLA_U32},
-    [ETHTOOL_A_BITSET_BITS] = {.type = NLA_NESTED},
-};
-
-static int take_words(struct nlattr *bitset, uint32_t words[FEATURE_WORDS_MAX], size_t *ret_n)
-{
-	struct nlattr *tb[ETHTOOL_A_BITSET_MAX + 1];
-	if (!bitset || nla_parse_nested(tb, ETHTOOL_A_BITSET_MAX, bitset, (struct nla_policy *)bitset_policy) < 0 ||
-	    !tb[ETHTOOL_A_BITSET_SIZE] || !tb[ETHTOOL_A_BITSET_VALUE])
-		return -EBADMSG;
-	uint32_t bits = nla_get_u32(tb[ETHTOOL_A_BITSET_SIZE]);
-	if (bits == 0 || bits > FEATURE_WORDS_MAX * WORD_BITS)
-		return -EBADMSG;
-	size_t n = (bits + WORD_BITS - 1) / WORD_BITS;
-	if ((size_t)nla_len(tb[ETHTOOL_A_BITSET_VALUE]) < n * WORD)
-		return -EBADMSG;
-	memcpy(words, nla_data(tb[ETHTOOL_A_BITSET_VALUE]), n * WORD);
-	*ret_n = n;
-	return 0;
-}
 
 int features_parse(const struct nlmsghdr *h, struct bytes *ret)
 {
 	struct nlattr *tb[ETHTOOL_A_FEATURES_MAX + 1];
-	uint32_t changeable[FEATURE_WORDS_MAX], wanted[FEATURE_WORDS_MAX];
+	uint32_t changeable[BITSET_WORDS_MAX], wanted[BITSET_WORDS_MAX];
 	size_t n, n_wanted;
 	if (nlmsg_parse((struct nlmsghdr *)h, GENL_HDRLEN, tb, ETHTOOL_A_FEATURES_MAX, NULL) < 0 ||
-	    take_words(tb[ETHTOOL_A_FEATURES_HW], changeable, &n) < 0 || take_words(tb[ETHTOOL_A_FEATURES_WANTED], wanted, &n_wanted) < 0 ||
-	    n != n_wanted)
+	    bitset_words(tb[ETHTOOL_A_FEATURES_HW], ETHTOOL_A_BITSET_VALUE, changeable, &n) < 0 ||
+	    bitset_words(tb[ETHTOOL_A_FEATURES_WANTED], ETHTOOL_A_BITSET_VALUE, wanted, &n_wanted) < 0 || n != n_wanted)
 		return -EBADMSG;
-	struct bytes b = {0};
-	if (bytes_add(&b, changeable, n * WORD) < 0 || bytes_add(&b, wanted, n * WORD) < 0) {
-		free(b.data);
-		return -ENOMEM;
-	}
-	*ret = b;
-	return 0;
-}
-
-static struct nl_msg *request(uint16_t family, uint8_t command, int32_t ifindex, uint32_t flags)
-{
-	const struct genlmsghdr header = {.cmd = command, .version = ETHTOOL_GENL_VERSION};
-	_cleanup_nlmsg_ struct nl_msg *m = nlsock_request(family, 0, &header, sizeof(header));
-	struct nlattr *nest = m ? nla_nest_start(m, ETHTOOL_A_FEATURES_HEADER | NLA_F_NESTED) : NULL;
-	if (!nest || nla_put_u32(m, ETHTOOL_A_HEADER_DEV_INDEX, (uint32_t)ifindex) < 0 || nla_put_u32(m, ETHTOOL_A_HEADER_FLAGS, flags) < 0)
-		return NULL;
-	nla_nest_end(m, nest);
-	return TAKE_PTR(m);
+	return bits_keep(changeable, wanted, n, ret);
 }
 
 static int see_features(const struct nlmsghdr *h, void *user)
@@ -102,115 +32,299 @@ static int see_features(const struct nlmsghdr *h, void *user)
 	return features_parse(h, b);
 }
 
-int features_get(struct nlsock *generic, uint16_t family, int32_t ifindex, struct bytes *ret, struct error *e)
+int features_get(const struct ethtool_link *l, struct bytes *ret, struct error *e)
 {
-	_cleanup_nlmsg_ struct nl_msg *m = request(family, ETHTOOL_MSG_FEATURES_GET, ifindex, ETHTOOL_FLAG_COMPACT_BITSETS);
+	_cleanup_nlmsg_ struct nl_msg *m = ethtool_request(l, ETHTOOL_MSG_FEATURES_GET, ETHTOOL_FLAG_COMPACT_BITSETS);
 	struct bytes b = {0};
-	int r = nlsock_ask(generic, m, see_features, &b, e);
+	int r = nlsock_ask(l->generic, m, see_features, &b, e);
 	if (r < 0) {
 		free(b.data);
-		return e ? error_prefix(e, "offload features of link %d", ifindex) : r;
+		return e ? error_prefix(e, "offload features of link %d", l->ifindex) : r;
 	}
 	*ret = b;
 	return 0;
 }
 
-/* ---- giving back ----------------------------------------------------------------------------------------------------------------- */
-
-/* Number of words; those of what differs, and of what was wanted. 0 = nothing to compare. */
-static size_t difference(const struct bytes *was, const struct bytes *is, uint32_t differ[FEATURE_WORDS_MAX],
-                         uint32_t wanted[FEATURE_WORDS_MAX])
+static int take_feature(uint32_t bit, const char *name, bool on, void *user)
 {
-	size_t n = was->n / (2 * WORD);
-	uint32_t a[2 * FEATURE_WORDS_MAX], b[2 * FEATURE_WORDS_MAX], any = 0;
-	if (was->n != is->n || was->n % (2 * WORD) != 0 || n > FEATURE_WORDS_MAX)
-		return 0;
-	memcpy(a, was->data, was->n);
-	memcpy(b, is->data, is->n);
-	for (size_t i = 0; i < n; i++) {
-		differ[i] = (a[n + i] ^ b[n + i]) & a[i] & b[i];
-		wanted[i] = a[n + i];
-		any |= differ[i];
-	}
-	return any ? n : 0;
-}
-
-int features_restore(struct nlsock *generic, uint16_t family, int32_t ifindex, const struct bytes *was, const struct bytes *is,
-                     struct error *e)
-{
-	uint32_t differ[FEATURE_WORDS_MAX], wanted[FEATURE_WORDS_MAX];
-	size_t n = was->n ? difference(was, is, differ, wanted) : 0;
-	if (n == 0)
-		return 0;
-	_cleanup_nlmsg_ struct nl_msg *m =
-	    request(family, ETHTOOL_MSG_FEATURES_SET, ifindex, ETHTOOL_FLAG_COMPACT_BITSETS | ETHTOOL_FLAG_OMIT_REPLY);
-	struct nlattr *nest = m ? nla_nest_start(m, ETHTOOL_A_FEATURES_WANTED | NLA_F_NESTED) : NULL;
-	if (!m)
-		return error_set(e, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < n; i++)
-		wanted[i] &= differ[i];
-	if (!nest || nla_put_u32(m, ETHTOOL_A_BITSET_SIZE, (uint32_t)(n * WORD_BITS)) < 0 ||
-	    nla_put(m, ETHTOOL_A_BITSET_VALUE, (int)(n * WORD), wanted) < 0 ||
-	    nla_put(m, ETHTOOL_A_BITSET_MASK, (int)(n * WORD), differ) < 0)
-		return error_set(e, -EMSGSIZE, "request too large");
-	nla_nest_end(m, nest);
-	return nlsock_ask(generic, m, NULL, NULL, e);
-}
-
-/* ---- names ----------------------------------------------------------------------------------------------------------------------- */
-
-struct names {
-	const uint32_t *differ, *wanted;
-	size_t n;
-	void (*differs)(const char *name, bool is, bool was, void *user);
-	void *user;
-	bool told;
-};
-
-static void tell(struct names *q, uint32_t bit, const char *name)
-{
-	size_t word = bit / WORD_BITS;
-	uint32_t mask = 1u << bit % WORD_BITS;
-	if (word < q->n && (q->differ[word] & mask))
-		q->differs(name, !(q->wanted[word] & mask), q->wanted[word] & mask, q->user);
-}
-
-/* The long form of the answer names every bit. */
-static int see_names(const struct nlmsghdr *h, void *user)
-{
-	static const struct nla_policy bit_policy[ETHTOOL_A_BITSET_BIT_MAX + 1] = {
-	    [ETHTOOL_A_BITSET_BIT_INDEX] = {.type = NLA_U32}, [ETHTOOL_A_BITSET_BIT_NAME] = {.type = NLA_STRING, .minlen = 1}};
-	struct nlattr *tb[ETHTOOL_A_FEATURES_MAX + 1], *set[ETHTOOL_A_BITSET_MAX + 1], *bit[ETHTOOL_A_BITSET_BIT_MAX + 1], *a;
-	int left;
-	if (nlmsg_parse((struct nlmsghdr *)h, GENL_HDRLEN, tb, ETHTOOL_A_FEATURES_MAX, NULL) < 0 || !tb[ETHTOOL_A_FEATURES_HW] ||
-	    nla_parse_nested(set, ETHTOOL_A_BITSET_MAX, tb[ETHTOOL_A_FEATURES_HW], (struct nla_policy *)bitset_policy) < 0 ||
-	    !set[ETHTOOL_A_BITSET_BITS])
+	struct feature_table *t = user;
+	if (bit >= BITSET_BITS_MAX || t->n == BITSET_BITS_MAX)
 		return -EBADMSG;
-	struct names *q = user;
-	nla_for_each_nested(a, set[ETHTOOL_A_BITSET_BITS], left)
-	{
-		if (nla_parse_nested(bit, ETHTOOL_A_BITSET_BIT_MAX, a, (struct nla_policy *)bit_policy) < 0)
-			return -EBADMSG;
-		if (bit[ETHTOOL_A_BITSET_BIT_INDEX] && bit[ETHTOOL_A_BITSET_BIT_NAME])
-			tell(q, nla_get_u32(bit[ETHTOOL_A_BITSET_BIT_INDEX]), nla_data(bit[ETHTOOL_A_BITSET_BIT_NAME]));
-	}
-	q->told = true;
+	struct feature *f = &t->v[t->n++];
+	*f = (struct feature){.bit = bit, .changeable = on};
+	return str_copy(f->name, sizeof(f->name), name) < 0 ? -EBADMSG : 0;
+}
+
+static struct feature *feature_at(struct feature_table *t, uint32_t bit)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (t->v[i].bit == bit)
+			return &t->v[i];
+	return NULL;
+}
+
+static int take_active(uint32_t bit, const char *name, bool on, void *user)
+{
+	(void)name;
+	struct feature *f = feature_at(user, bit);
+	if (f && on)
+		f->active = true;
 	return 0;
 }
 
-void features_compare(struct nlsock *generic, uint16_t family, int32_t ifindex, const struct bytes *was, const struct bytes *is,
+static int take_never_changed(uint32_t bit, const char *name, bool on, void *user)
+{
+	(void)name;
+	struct feature *f = feature_at(user, bit);
+	if (f && on)
+		f->changeable = false;
+	return 0;
+}
+
+int feature_table_parse(const struct nlmsghdr *h, struct feature_table *ret)
+{
+	struct nlattr *tb[ETHTOOL_A_FEATURES_MAX + 1];
+	ret->n = 0;
+	if (nlmsg_parse((struct nlmsghdr *)h, GENL_HDRLEN, tb, ETHTOOL_A_FEATURES_MAX, NULL) < 0)
+		return -EBADMSG;
+	int r = bitset_each(tb[ETHTOOL_A_FEATURES_HW], take_feature, ret);
+	if (r == 0)
+		r = bitset_each(tb[ETHTOOL_A_FEATURES_ACTIVE], take_active, ret);
+	return r == 0 && tb[ETHTOOL_A_FEATURES_NOCHANGE] ? bitset_each(tb[ETHTOOL_A_FEATURES_NOCHANGE], take_never_changed, ret) : r;
+}
+
+static int see_table(const struct nlmsghdr *h, void *user)
+{
+	return feature_table_parse(h, user);
+}
+
+static int table_get(const struct ethtool_link *l, struct feature_table *ret, struct error *e)
+{
+	_cleanup_nlmsg_ struct nl_msg *m = ethtool_request(l, ETHTOOL_MSG_FEATURES_GET, 0);
+	ret->n = 0;
+	return nlsock_ask(l->generic, m, see_table, ret, e);
+}
+
+/* ---- giving back ----------------------------------------------------------------------------------------------------------------- */
+
+static int ask(const struct ethtool_link *l, const uint32_t *value, const uint32_t *mask, size_t n_words, struct error *e)
+{
+	_cleanup_nlmsg_ struct nl_msg *m =
+	    ethtool_request(l, ETHTOOL_MSG_FEATURES_SET, ETHTOOL_FLAG_COMPACT_BITSETS | ETHTOOL_FLAG_OMIT_REPLY);
+	if (m && bitset_put(m, ETHTOOL_A_FEATURES_WANTED, value, mask, n_words) < 0)
+		return error_set(e, -EMSGSIZE, "request too large");
+	return nlsock_ask(l->generic, m, NULL, NULL, e);
+}
+
+int features_restore(const struct ethtool_link *l, const struct bytes *was, const struct bytes *is, struct error *e)
+{
+	uint32_t differ[BITSET_WORDS_MAX], wanted[BITSET_WORDS_MAX];
+	size_t n = bits_difference(was, is, differ, wanted);
+	for (size_t i = 0; i < n; i++)
+		wanted[i] &= differ[i];
+	return n ? ask(l, wanted, differ, n, e) : 0;
+}
+
+void features_compare(const struct ethtool_link *l, const struct bytes *was, const struct bytes *is,
                       void (*differs)(const char *name, bool is, bool was, void *user), void *user)
 {
-	uint32_t differ[FEATURE_WORDS_MAX], wanted[FEATURE_WORDS_MAX];
-	struct names q = {.differ = differ, .wanted = wanted, .differs = differs, .user = user};
-	q.n = was->n ? difference(was, is, differ, wanted) : 0;
-	if (q.n == 0)
+	uint32_t differ[BITSET_WORDS_MAX], wanted[BITSET_WORDS_MAX];
+	size_t n = bits_difference(was, is, differ, wanted);
+	if (n == 0)
 		return;
-	_cleanup_nlmsg_ struct nl_msg *m = request(family, ETHTOOL_MSG_FEATURES_GET, ifindex, 0);
-	(void)nlsock_ask(generic, m, see_names, &q, NULL);
-	for (uint32_t i = 0; !q.told && i < q.n * WORD_BITS; i++) {
-		char name[24];
-		snprintf(name, sizeof(name), "feature %u", i);
-		tell(&q, i, name);
+	_cleanup_free_ struct feature_table *t = calloc(1, sizeof(*t));
+	if (t && table_get(l, t, NULL) < 0)
+		t->n = 0;
+	for (uint32_t bit = 0; bit < n * 32; bit++) {
+		uint32_t mask = 1u << bit % 32;
+		if (!(differ[bit / 32] & mask))
+			continue;
+		const struct feature *f = t ? feature_at(t, bit) : NULL;
+		bool on = wanted[bit / 32] & mask;
+		char number[24];
+		snprintf(number, sizeof(number), "feature %u", bit);
+		differs(f ? f->name : number, !on, on, user);
 	}
+}
+
+/* ---- wishes ---------------------------------------------------------------------------------------------------------------------- */
+
+/* ethtool's short and long names of groups, and the kernel's names in them. */
+static const struct group {
+	const char *brief, *full;
+	const char *start, *end; /* a member begins and ends so; end NULL = it is one feature, called `start` */
+} groups[] = {
+    {"rx", "rx-checksumming", "rx-checksum", NULL},
+    {"tx", "tx-checksumming", "tx-checksum-", ""},
+    {"sg", "scatter-gather", "tx-scatter-gather", ""},
+    {"tso", "tcp-segmentation-offload", "tx-tcp", "-segmentation"},
+    {"ufo", "udp-fragmentation-offload", "tx-udp-fragmentation", NULL},
+    {"gso", "generic-segmentation-offload", "tx-generic-segmentation", NULL},
+    {"gro", "generic-receive-offload", "rx-gro", NULL},
+    {"lro", "large-receive-offload", "rx-lro", NULL},
+    {"rxvlan", "rx-vlan-offload", "rx-vlan-hw-parse", NULL},
+    {"txvlan", "tx-vlan-offload", "tx-vlan-hw-insert", NULL},
+    {"ntuple", "ntuple-filters", "rx-ntuple-filter", NULL},
+    {"rxhash", "receive-hashing", "rx-hashing", NULL},
+};
+
+static bool group_has(const struct group *g, const char *name)
+{
+	if (!g->end)
+		return str_equal(name, g->start);
+	size_t len = strlen(name), start = strlen(g->start), end = strlen(g->end);
+	return len >= start + end && memcmp(name, g->start, start) == 0 && str_equal(name + len - end, g->end);
+}
+
+static const struct group *find_group(const char *name)
+{
+	for (size_t i = 0; i < ELEMENTS(groups); i++)
+		if (str_equal(name, groups[i].brief) || str_equal(name, groups[i].full))
+			return &groups[i];
+	return NULL;
+}
+
+static const struct feature *find_feature(const struct feature_table *t, const char *name)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (str_equal(t->v[i].name, name))
+			return &t->v[i];
+	return NULL;
+}
+
+/* Which wish has the last word on each feature; those that cannot be changed included. */
+static const size_t NOBODY = SIZE_MAX;
+struct assignment {
+	size_t by[BITSET_BITS_MAX]; /* by index in the table: index of the wish */
+};
+
+static void assign(const struct feature_table *t, const struct ethtool_switch *wishes, size_t n, struct assignment *ret)
+{
+	for (size_t i = 0; i < t->n; i++)
+		ret->by[i] = NOBODY;
+	for (size_t w = 0; w < n; w++) {
+		const struct group *g = find_feature(t, wishes[w].name) ? NULL : find_group(wishes[w].name);
+		for (size_t i = 0; g && i < t->n; i++)
+			if (group_has(g, t->v[i].name))
+				ret->by[i] = w;
+	}
+	for (size_t w = 0; w < n; w++) {
+		const struct feature *f = find_feature(t, wishes[w].name);
+		if (f)
+			ret->by[f - t->v] = w;
+	}
+}
+
+/* One that has a feature of this kernel's or a group's, but no word on any is overruled by others. */
+static bool is_known(const struct feature_table *t, const char *name)
+{
+	const struct group *g = find_group(name);
+	if (find_feature(t, name))
+		return true;
+	for (size_t i = 0; g && i < t->n; i++)
+		if (group_has(g, t->v[i].name))
+			return true;
+	return false;
+}
+
+struct tally {
+	size_t members, changeable, as_asked, contrary; /* contrary: changeable, and not as asked */
+};
+
+static struct tally count(const struct feature_table *t, const struct assignment *a, size_t wish, bool on)
+{
+	struct tally c = {0};
+	for (size_t i = 0; i < t->n; i++) {
+		if (a->by[i] != wish)
+			continue;
+		bool as_asked = t->v[i].active == on;
+		c.members++;
+		c.changeable += t->v[i].changeable;
+		c.as_asked += as_asked;
+		c.contrary += t->v[i].changeable && !as_asked;
+	}
+	return c;
+}
+
+static const char *on_off(bool on)
+{
+	return on ? "on" : "off";
+}
+
+/* Where a part of the name is a part of theirs. */
+static void add_near(const struct feature_table *t, const char *name, struct error *faults)
+{
+	char near[160] = "";
+	size_t used = 0;
+	for (size_t i = 0; i < t->n && used < sizeof(near); i++)
+		if (strstr(t->v[i].name, name) || strstr(name, t->v[i].name))
+			used += (size_t)snprintf(near + used, sizeof(near) - used, "%s%s", used ? ", " : "", t->v[i].name);
+	error_append(faults, -EINVAL, "ethtool.features.%s: this kernel has no such feature%s%s", name, used ? "; near: " : "", near);
+}
+
+int features_resolve(const struct feature_table *t, const struct ethtool_switch *wishes, size_t n, struct feature_request *ret,
+                     struct error *e)
+{
+	_cleanup_free_ struct assignment *a = malloc(sizeof(*a));
+	struct feature_request request = {0};
+	struct error faults = {0};
+	if (!a)
+		return error_set(e, -ENOMEM, "out of memory");
+	assign(t, wishes, n, a);
+	for (size_t w = 0; w < n; w++) {
+		struct tally c = count(t, a, w, wishes[w].on);
+		if (!is_known(t, wishes[w].name))
+			add_near(t, wishes[w].name, &faults);
+		else if (c.members && !c.changeable && !c.as_asked)
+			error_append(&faults, -EINVAL, "ethtool.features.%s: it is %s on this device and cannot be changed", wishes[w].name,
+			             on_off(!wishes[w].on));
+	}
+	for (size_t i = 0; i < t->n; i++) {
+		const struct feature *f = &t->v[i];
+		if (a->by[i] == NOBODY || !f->changeable)
+			continue;
+		request.mask[f->bit / 32] |= 1u << f->bit % 32;
+		request.value[f->bit / 32] |= (uint32_t)wishes[a->by[i]].on << f->bit % 32;
+		if (request.n_words <= f->bit / 32)
+			request.n_words = f->bit / 32 + 1;
+	}
+	if (faults.code)
+		return error_set(e, faults.code, "%s", faults.text);
+	*ret = request;
+	return 0;
+}
+
+int features_check(const struct feature_table *t, const struct ethtool_switch *wishes, size_t n, struct error *e)
+{
+	_cleanup_free_ struct assignment *a = malloc(sizeof(*a));
+	struct error faults = {0};
+	if (!a)
+		return error_set(e, -ENOMEM, "out of memory");
+	assign(t, wishes, n, a);
+	for (size_t w = 0; w < n; w++) {
+		struct tally c = count(t, a, w, wishes[w].on);
+		if (c.members && (wishes[w].on ? c.as_asked == 0 : c.contrary > 0 || c.as_asked == 0))
+			error_append(&faults, -EREMOTEIO, "ethtool.features.%s: it stays %s: the driver or another feature demands it",
+			             wishes[w].name, on_off(!wishes[w].on));
+	}
+	return faults.code ? error_set(e, faults.code, "%s", faults.text) : 0;
+}
+
+int features_apply(const struct ethtool_link *l, const struct ethtool_switch *wishes, size_t n, struct error *e)
+{
+	_cleanup_free_ struct feature_table *t = calloc(1, sizeof(*t));
+	struct feature_request request = {0};
+	if (n == 0)
+		return 0;
+	if (!t)
+		return error_set(e, -ENOMEM, "out of memory");
+	int r = table_get(l, t, e);
+	if (r == 0)
+		r = features_resolve(t, wishes, n, &request, e);
+	if (r < 0 || request.n_words == 0)
+		return r;
+	r = ask(l, request.value, request.mask, request.n_words, e);
+	if (r == 0)
+		r = table_get(l, t, e);
+	return r == 0 ? features_check(t, wishes, n, e) : r;
 }

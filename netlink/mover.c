@@ -10,7 +10,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/str.h"
 #include "netlink/address.h"
-#include "netlink/features.h"
+#include "netlink/ethtool.h"
 #include "netlink/mover_internal.h"
 #include "netlink/netns.h"
 #include "netlink/sysfs.h"
@@ -29,7 +29,7 @@ int mover_new(const char *sysfs, struct mover **ret, struct error *e)
 	if (r == 0)
 		r = nlsock_open(NETLINK_GENERIC, &m->generic, e);
 	if (r == 0)
-		(void)features_family(m->generic, &m->ethtool, NULL);
+		(void)ethtool_family(m->generic, &m->ethtool, NULL);
 	if (r < 0) {
 		mover_free(m);
 		return r;

@@ -9,10 +9,12 @@
 #include "core/base/str.h"
 #include "netlink/address.h"
 #include "netlink/devconf.h"
+#include "netlink/ethtool_settings.h"
 #include "netlink/features.h"
 #include "netlink/kept.h"
 #include "netlink/link_state.h"
 #include "netlink/mover_internal.h"
+#include "netlink/private_flags.h"
 #include "netlink/vf.h"
 
 static void differs(struct restore *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -84,6 +86,25 @@ static void feature_differs(const char *name, bool is, bool was, void *user)
 	differs(user, "feature %s is %s, was %s", name, is ? "on" : "off", was ? "on" : "off");
 }
 
+static void private_flag_differs(const char *name, bool is, bool was, void *user)
+{
+	differs(user, "private flag %s is %s, was %s", name, is ? "on" : "off", was ? "on" : "off");
+}
+
+static void number_differs(const char *name, uint32_t is, uint32_t was, void *user)
+{
+	differs(user, "%s is %u, was %u", name, is, was);
+}
+
+static void compare_ethtool(struct restore *t)
+{
+	const struct ethtool_link l = {t->j->m->generic, t->j->m->ethtool, t->now.ifindex};
+	const struct host_state *was = t->host, *is = &t->is;
+	features_compare(&l, &was->features, &is->features, feature_differs, t);
+	private_flags_compare(&l, &was->private_flags, &is->private_flags, private_flag_differs, t);
+	ethtool_settings_compare(&was->ethtool, &is->ethtool, number_differs, t);
+}
+
 static void compare_flags(struct restore *t)
 {
 	static const struct {
@@ -135,7 +156,7 @@ static void compare_state(struct restore *t)
 		vf_compare(&was->vf, &vf, setting_differs, t);
 	}
 	if (m->ethtool)
-		features_compare(m->generic, m->ethtool, t->now.ifindex, &was->features, &is->features, feature_differs, t);
+		compare_ethtool(t);
 }
 
 static void compare_addresses(struct restore *t)

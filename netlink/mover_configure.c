@@ -11,9 +11,12 @@
 #include "core/base/mark.h"
 #include "core/base/str.h"
 #include "netlink/address.h"
+#include "netlink/ethtool_settings.h"
+#include "netlink/features.h"
 #include "netlink/link_state.h"
 #include "netlink/mover_internal.h"
 #include "netlink/netns.h"
+#include "netlink/private_flags.h"
 #include "netlink/route.h"
 
 /* ---- sysctls --------------------------------------------------------------------------------------------------------------------- */
@@ -62,6 +65,27 @@ static int configure_sysctls(struct job *j, const struct link *l, struct error *
 			r = sysctl_write(&table[i], c->ifname, e);
 	netns_return(j->m->host_fd);
 	return r;
+}
+
+/* ---- ethtool --------------------------------------------------------------------------------------------------------------------- */
+
+/* Private flags first: drivers make what else they can do depend on them. Features last: the kernel drops those that channels or flags
+ * rule out. While the link is down, so that no driver takes it down and up again under its traffic. */
+static int configure_ethtool(struct job *j, const struct link *l, struct error *e)
+{
+	const struct network_config *c = &j->plan->pod;
+	_cleanup_nlsock_ struct nlsock *generic = NULL;
+	if (!network_config_has_ethtool(c))
+		return 0;
+	if (!j->m->ethtool)
+		return error_set(e, -EOPNOTSUPP, "ethtool: this kernel has no ethtool netlink");
+	int r = nlsock_open_in(j->netns_fd, j->m->host_fd, NETLINK_GENERIC, &generic, e);
+	const struct ethtool_link link = {generic, j->m->ethtool, l->ifindex};
+	if (r == 0)
+		r = private_flags_apply(&link, c->private_flags, c->n_private_flags, e);
+	if (r == 0)
+		r = ethtool_settings_apply(&link, &c->ethtool, e);
+	return r == 0 ? features_apply(&link, c->features, c->n_features, e) : r;
 }
 
 /* ---- addresses, routes, rules, neighbours ------------------------------------------------------------------------------------------ */
@@ -152,7 +176,8 @@ int job_configure(struct job *j, const struct link *l, struct error *e)
 	/* Each may be done again on a device that has it already. Addresses come before the link is up, so that it never shows itself
 	 * without them; routes need it up. */
 	static int (*const steps[])(struct job * j, const struct link *l, struct error *e) = {
-	    configure_sysctls, configure_addresses, configure_up, configure_routes, configure_rules, configure_neighbours,
+	    configure_sysctls, configure_ethtool, configure_addresses,  configure_up,
+	    configure_routes,  configure_rules,   configure_neighbours,
 	};
 	int r = 0;
 	for (size_t i = 0; i < ELEMENTS(steps) && r == 0; i++)

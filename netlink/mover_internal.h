@@ -41,12 +41,15 @@ int job_bring_home(struct job *j, const struct located *at, struct move_result *
 /* On the host: make it so, then read back and compare. */
 void job_restore(struct job *j, const struct link *now, char *differences, size_t size);
 
+/* features, private_flags and ethtool of `state`, of a link on the host; those were empty. -ENOMEM. */
+int job_read_ethtool(struct mover *m, int32_t ifindex, struct host_state *state, struct error *e);
+
 /* What the files of the restoring share. */
 struct restore {
 	struct job *j;
 	const struct host_state *host; /* as it was */
 	struct link now;
-	struct host_state is; /* the other half of `now`, and features */
+	struct host_state is; /* the other half of `now`, and ethtool */
 	uint64_t elapsed;     /* ms since the snapshot */
 	struct error why;     /* of the first step that failed */
 	char *differences;

@@ -14,10 +14,12 @@
 #include "core/base/str.h"
 #include "netlink/address.h"
 #include "netlink/devconf.h"
+#include "netlink/ethtool_settings.h"
 #include "netlink/features.h"
 #include "netlink/kept.h"
 #include "netlink/link_state.h"
 #include "netlink/mover_internal.h"
+#include "netlink/private_flags.h"
 #include "netlink/route.h"
 #include "netlink/vf.h"
 
@@ -39,8 +41,8 @@ bool restore_look(struct restore *t, bool all)
 		return false;
 	if (all)
 		(void)devconf_read_more(now.ifname, &is.more_sysctls);
-	if (all && m->ethtool && t->host->features.n)
-		(void)features_get(m->generic, m->ethtool, now.ifindex, &is.features, NULL);
+	if (all)
+		(void)job_read_ethtool(m, now.ifindex, &is, NULL);
 	host_state_free(&t->is);
 	t->now = now;
 	t->is = is;
@@ -91,6 +93,19 @@ static void restore_master(struct restore *t)
 	restore_note(t, &ours);
 }
 
+/* In the order of the attach, and with the link still down. */
+static void restore_ethtool(struct restore *t)
+{
+	const struct ethtool_link l = {t->j->m->generic, t->j->m->ethtool, t->now.ifindex};
+	const struct host_state *was = t->host, *is = &t->is;
+	struct error ours[3] = {{0}};
+	(void)private_flags_restore(&l, &was->private_flags, &is->private_flags, &ours[0]);
+	(void)ethtool_settings_set(&l, &was->ethtool, &is->ethtool, &ours[1]);
+	(void)features_restore(&l, &was->features, &is->features, &ours[2]);
+	for (size_t i = 0; i < ELEMENTS(ours); i++)
+		restore_note(t, &ours[i]);
+}
+
 static void restore_state(struct restore *t)
 {
 	static link_state_step *const steps[] = {link_state_restore_flags, link_state_restore_group, link_state_restore_alias,
@@ -102,10 +117,8 @@ static void restore_state(struct restore *t)
 		(void)steps[i](m->host, t->now.ifindex, t->host, &t->is, &ours);
 		restore_note(t, &ours);
 	}
-	struct error ours = {0};
 	if (m->ethtool)
-		(void)features_restore(m->generic, m->ethtool, t->now.ifindex, &t->host->features, &t->is.features, &ours);
-	restore_note(t, &ours);
+		restore_ethtool(t);
 }
 
 /* First of all, because a PF may forbid its VF to change its MAC. */

@@ -11,10 +11,12 @@
 #include "core/base/str.h"
 #include "netlink/address.h"
 #include "netlink/devconf.h"
+#include "netlink/ethtool_settings.h"
 #include "netlink/features.h"
 #include "netlink/kept.h"
 #include "netlink/link_state.h"
 #include "netlink/mover_internal.h"
+#include "netlink/private_flags.h"
 #include "netlink/vf.h"
 
 uint64_t boottime_ms(void)
@@ -63,6 +65,19 @@ static int read_addresses(struct nlsock *s, const struct link *l, struct host_st
 	return 0;
 }
 
+int job_read_ethtool(struct mover *m, int32_t ifindex, struct host_state *state, struct error *e)
+{
+	const struct ethtool_link l = {m->generic, m->ethtool, ifindex};
+	/* A driver without any of it, and a kernel without ethtool netlink, has none to be changed. */
+	if (!m->ethtool)
+		return 0;
+	if (features_get(&l, &state->features, NULL) == -ENOMEM || private_flags_get(&l, &state->private_flags, NULL) == -ENOMEM)
+		return error_set(e, -ENOMEM, "features of link %d: out of memory", ifindex);
+	if (ethtool_settings_get(&l, &state->ethtool, NULL) == 0)
+		ethtool_settings_keep(&state->ethtool);
+	return 0;
+}
+
 static int read_rest(struct mover *m, const struct link *l, struct host_state *state, struct error *e)
 {
 	int r = read_addresses(m->host, l, state, e);
@@ -75,10 +90,7 @@ static int read_rest(struct mover *m, const struct link *l, struct host_state *s
 	if (devconf_read_more(l->ifname, &state->more_sysctls) < 0)
 		return error_set(e, -ENOMEM, "sysctls of %s: out of memory", l->ifname);
 	(void)vf_get(m->host, m->sysfs, l->ifname, &state->vf, NULL); /* most are no VFs */
-	/* Links without offloads, and kernels without ethtool netlink, have none to be changed. */
-	if (m->ethtool && features_get(m->generic, m->ethtool, l->ifindex, &state->features, NULL) == -ENOMEM)
-		return error_set(e, -ENOMEM, "offload features of %s: out of memory", l->ifname);
-	return 0;
+	return job_read_ethtool(m, l->ifindex, state, e);
 }
 
 int mover_snapshot(struct mover *m, int32_t ifindex, const char *ifname, struct host_state *ret, struct error *e)

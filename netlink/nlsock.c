@@ -232,7 +232,12 @@ static const char *link_request_name(const struct nlmsghdr *h)
 static const char *generic_request_name(const struct nlmsghdr *h)
 {
 	const struct genlmsghdr *header = NLMSG_DATA(h);
-	return h->nlmsg_type != GENL_ID_CTRL && header->cmd == ETHTOOL_MSG_FEATURES_SET ? "features-set" : NULL;
+	static const char *const names[] = {
+	    [ETHTOOL_MSG_FEATURES_SET] = "features-set", [ETHTOOL_MSG_PRIVFLAGS_SET] = "privflags-set",
+	    [ETHTOOL_MSG_RINGS_SET] = "rings-set",       [ETHTOOL_MSG_CHANNELS_SET] = "channels-set",
+	    [ETHTOOL_MSG_COALESCE_SET] = "coalesce-set", [ETHTOOL_MSG_PAUSE_SET] = "pause-set",
+	};
+	return h->nlmsg_type != GENL_ID_CTRL && header->cmd < sizeof(names) / sizeof(names[0]) ? names[header->cmd] : NULL;
 }
 
 static const char *request_name(const struct nlsock *s, const struct nlmsghdr *h)

@@ -188,7 +188,7 @@ static void features_are_read(void **state)
 	const struct {
 		uint32_t bits;
 		size_t n, n_wanted;
-	} bad[] = {{59, 1, 2}, {59, 2, 1}, {0, 2, 2}, {FEATURE_WORDS_MAX * 32 + 1, 2, 2}, {UINT32_MAX, 2, 2}};
+	} bad[] = {{59, 1, 2}, {59, 2, 1}, {0, 2, 2}, {BITSET_WORDS_MAX * 32 + 1, 2, 2}, {UINT32_MAX, 2, 2}};
 	for (size_t i = 0; i < ELEMENTS(bad); i++) {
 		struct bytes untouched = {0};
 		_cleanup_nlmsg_ struct nl_msg *x = nlsock_request(20, 0, &header, sizeof(header));
