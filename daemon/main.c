@@ -10,6 +10,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/config_schema.h"
+#include "daemon/check_filter.h"
 #include "daemon/engine.h"
 #include "daemon/log.h"
 #include "daemon/mark.h"
@@ -155,6 +156,8 @@ int main(int argc, char **argv)
 		printf("dranetd %s\n", DRANETD_VERSION);
 		return EXIT_SUCCESS;
 	}
+	if (options.checking_filter)
+		return check_filter(&options);
 	log_open(options.sink, (int)options.verbosity);
 	log_write(LOG_NOTICE, LOG_KIND_START, NULL, "dranetd %s, driver %s, node %s, log %s", DRANETD_VERSION, options.driver_name,
 	          options.node, log_sink_name());

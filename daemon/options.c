@@ -33,6 +33,8 @@ struct flag {
 #define AT(member) offsetof(struct options, member)
 #define KLOG "klog's; accepted, has no effect"
 
+static const char not_given[] = ""; /* by its address: "" may be given, too */
+
 static const struct flag flags[] = {
     {"add_dir_header", FLAG_BOOL, AT(klog_bool[0]), "false", FLAG_IGNORED, NULL, KLOG},
     {"alsologtostderr", FLAG_BOOL, AT(klog_bool[1]), "false", FLAG_IGNORED, NULL, KLOG},
@@ -41,6 +43,8 @@ static const struct flag flags[] = {
     {"bind-address", FLAG_STRING, AT(bind_address), "127.0.0.1:9177", FLAG_USED, NULL,
      "address of the metrics and health server, host:port; \":9177\" listens on all addresses"},
     {"cdi-dir", FLAG_STRING, AT(cdi_dir), "/var/run/cdi", FLAG_USED, NULL, "directory for the claims' CDI spec files"},
+    {"check-filter", FLAG_STRING, AT(check_filter), not_given, FLAG_USED, NULL,
+     "tell for each device of this node whether a filter would keep it, and why, and exit; 2 for an expression that is wrong"},
     {"cloud-provider-hint", FLAG_STRING, AT(cloud_provider_hint), "", FLAG_UNSUPPORTED, "|NONE|none",
      "cloud attributes: only NONE in this version"},
     {"db-path", FLAG_STRING, AT(db_path), "", FLAG_USED, NULL,
@@ -325,6 +329,7 @@ static int check(struct options *o, const char *hostname, struct error *e)
 	if (i == ELEMENTS(sinks))
 		return error_set(e, -EINVAL, "--log-format=\"%s\" is none of auto, journal, plain, json", o->log_format);
 	o->sink = sinks[i].sink;
+	o->checking_filter = o->check_filter != not_given;
 	for (i = 0; i < ELEMENTS(paths); i++)
 		if (paths[i].path[0] != '/' || strlen(paths[i].path) >= PATH_SIZE)
 			return error_set(e, -EINVAL, "--%s=\"%s\" is not an absolute path", paths[i].name, paths[i].path);

@@ -33,6 +33,7 @@ struct options {
 	const char *state_dir_flag;
 	const char *cdi_dir;
 	const char *log_format;
+	const char *check_filter;
 	const char *api_server; /* "host:port" or a URL; "" = as the credentials say */
 	bool synchronous_hooks, print_states, print_config_reference, version;
 	/* klog's */
@@ -45,6 +46,7 @@ struct options {
 	char node[NAME_SIZE];      /* --hostname-override or the host's name, trimmed, lower case */
 	char state_dir[PATH_SIZE]; /* --state-dir, else the directory of --db-path, else /run/dranetd */
 	enum log_sink sink;
+	bool checking_filter; /* --check-filter was given */
 };
 
 enum options_result { OPTIONS_OK, OPTIONS_HELP, OPTIONS_WRONG };

@@ -147,6 +147,22 @@ static void test_help(void **state)
 	assert_non_null(strstr(buf_text(&usage), "(default \"127.0.0.1:9177\")"));
 }
 
+static void test_check_filter(void **state)
+{
+	struct options o;
+	struct error e = {0};
+	(void)state;
+	assert_int_equal(PARSE(&o, &e, "--filter=true"), OPTIONS_OK);
+	assert_false(o.checking_filter);
+	assert_int_equal(PARSE(&o, &e, "--check-filter", "false"), OPTIONS_OK);
+	assert_true(o.checking_filter);
+	assert_string_equal(o.check_filter, "false");
+	assert_int_equal(PARSE(&o, &e, "--check-filter", ""), OPTIONS_OK); /* the filter that keeps all */
+	assert_true(o.checking_filter);
+	assert_int_equal(PARSE(&o, &e, "--check-filter="), OPTIONS_OK);
+	assert_true(o.checking_filter);
+}
+
 static void test_state_dir(void **state)
 {
 	struct options o;
@@ -227,13 +243,10 @@ static void test_durations(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_defaults),
-	    cmocka_unit_test(test_go_syntax),
-	    cmocka_unit_test(test_faults),
-	    cmocka_unit_test(test_unsupported_providers),
-	    cmocka_unit_test(test_help),
-	    cmocka_unit_test(test_state_dir),
-	    cmocka_unit_test(test_effective_values),
+	    cmocka_unit_test(test_defaults),  cmocka_unit_test(test_go_syntax),
+	    cmocka_unit_test(test_faults),    cmocka_unit_test(test_unsupported_providers),
+	    cmocka_unit_test(test_help),      cmocka_unit_test(test_check_filter),
+	    cmocka_unit_test(test_state_dir), cmocka_unit_test(test_effective_values),
 	    cmocka_unit_test(test_durations),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
