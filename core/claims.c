@@ -46,6 +46,7 @@ void claim_release_devices(struct core *c, struct claim *claim)
 		network_config_free(&a->config);
 		attach_plan_unref(claim->record.devices[i].plan);
 		leases_unref(claim->record.devices[i].leases);
+		leases_unref(a->had);
 	}
 	free(claim->attachments);
 	free(claim->record.devices);
@@ -84,7 +85,9 @@ static bool attachment_is_attached(const struct attachment *a)
 {
 	if (a->record->admin_access)
 		return true;
-	return !a->op && a->place == PLACE_POD && a->record->state == DEVICE_ATTACHED && str_equal(a->where, a->claim->record.sandbox.id);
+	/* A renewed lease takes nothing away. */
+	return (!a->op || a->op_type == EFFECT_LEASE_APPLY) && a->place == PLACE_POD && a->record->state == DEVICE_ATTACHED &&
+	       str_equal(a->where, a->claim->record.sandbox.id);
 }
 
 void attachment_snapshot(struct core *c, struct attachment *a)

@@ -112,7 +112,7 @@ static void step_dispatch(struct core *c, struct event *e)
 		sandbox_event(c, e);
 		break;
 	case EVENT_LEASE:
-		leases_unref(e->lease.leases);
+		lease_event(c, e);
 		break;
 	case EVENT_DONE:
 		step_done(c, e);
@@ -130,6 +130,8 @@ int core_step(struct core *c, struct event *e, struct effects *fx)
 	step_dispatch(c, e);
 	if (e->type == EVENT_DONE && e->done.host)
 		host_state_free(e->done.host);
+	if (e->type == EVENT_DONE)
+		leases_unref(e->done.leases);
 	do {
 		c->again = false;
 		inventory_refresh(c); /* before: what became an uplink just now must not be moved */

@@ -49,7 +49,11 @@ struct attachment {
 	bool restore;                /* on the host, but perhaps not as it was */
 	bool stranded;               /* an attach failed and could not be undone: told once, until it is attached or home */
 	bool gone_told;
-	bool from_pod; /* the operation under way began while it was not on the host */
+	bool kept;          /* its leases are renewed, in this run */
+	bool lease_news;    /* they changed since the pod was given what they say */
+	bool lease_failing; /* told once */
+	struct leases *had; /* what the pod was given; one reference */
+	bool from_pod;      /* the operation under way began while it was not on the host */
 	uint64_t op;
 	enum effect_type op_type;
 	unsigned failures;        /* in a row */
@@ -61,7 +65,7 @@ struct attachment {
 	struct network_config config;
 };
 
-enum claim_phase { CLAIM_READING, CLAIM_SNAPSHOT, CLAIM_STORING, CLAIM_READY, CLAIM_UNPREPARED, CLAIM_FORGETTING };
+enum claim_phase { CLAIM_READING, CLAIM_SNAPSHOT, CLAIM_STORING, CLAIM_LEASING, CLAIM_READY, CLAIM_UNPREPARED, CLAIM_FORGETTING };
 
 struct retry {
 	unsigned failures;
@@ -210,6 +214,15 @@ bool prepare_done(struct core *c, struct claim *claim, struct attachment *a, con
 void prepare_stored(struct core *c, struct claim *claim, int result, const char *error);
 void unprepare_request(struct core *c, const struct event *e);
 
+/* leasing.c */
+bool attachment_wants_leases(const struct attachment *a);
+void lease_start(struct core *c, struct attachment *a);       /* ask for them; the device is on the host */
+void lease_take(struct attachment *a, const struct event *e); /* the answer was good */
+void lease_tend(struct core *c, struct attachment *a);        /* it is in the pod: have them renewed, and give it what is new */
+void lease_drop(struct core *c, struct attachment *a, const char *sandbox); /* give them back, if there are any */
+void lease_applied(struct core *c, struct attachment *a, const struct event *e);
+void lease_event(struct core *c, struct event *e);
+
 /* sandbox.c */
 void sandbox_event(struct core *c, const struct event *e);
 void sandbox_refused(struct core *c, const char *id);
@@ -219,6 +232,8 @@ bool pin_done(struct core *c, const struct event *e);
 void pins_drop_unused(struct core *c);
 
 /* reconcile.c */
+struct effect *move_start(struct core *c, struct attachment *a, enum effect_type type, const char *sandbox);
+void move_fail(struct core *c, struct attachment *a, const char *text);
 void claim_reconcile(struct core *c, struct claim *claim);
 void move_done(struct core *c, struct attachment *a, const struct event *e);
 bool claim_done(struct core *c, const struct event *e); /* store, forget, token, status */

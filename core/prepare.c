@@ -4,12 +4,26 @@
  * costly (protocols §7.9). */
 #include "core/core_internal.h"
 
+/* Leases may be held, and as long as the record says that they are asked for, links may be up on the host that were not: home with it all,
+ * as if it had been unprepared. */
+static void prepare_abandon(struct claim *claim)
+{
+	claim->phase = CLAIM_READY;
+	claim->unprepare = true;
+	for (size_t i = 0; claim->record.leasing && i < claim->record.n; i++)
+		claim->attachments[i].restore = claim->attachments[i].touched;
+}
+
 static void prepare_fail(struct core *c, struct claim *claim, const char *text)
 {
 	effect_event(c, SUBJECT_CLAIM, claim, "ClaimPrepareFailed", text);
 	waiters_settle(c, claim->record.ref.uid, text);
 	if (!claim->version) {
 		claim_remove(c, claim);
+		return;
+	}
+	if (claim->stored) {
+		prepare_abandon(claim);
 		return;
 	}
 	/* A write that failed late, or one nobody waited for, may have left a record: only when that is gone may others have the devices.
@@ -137,6 +151,16 @@ static int prepare_check_names(const struct core *c, const struct claim *claim, 
 	return 0;
 }
 
+static void prepare_write(struct core *c, struct claim *claim)
+{
+	claim->phase = CLAIM_STORING;
+	claim_changed(claim);
+	struct effect *f = effect_add(c, EFFECT_STORE, true);
+	f->store = &claim->record;
+	claim->store_op = f->op;
+	claim->storing = claim->version;
+}
+
 static void prepare_store(struct core *c, struct claim *claim)
 {
 	struct error e = {0};
@@ -156,18 +180,14 @@ static void prepare_store(struct core *c, struct claim *claim)
 		}
 		/* What the record says is what will be true once it is on disk. */
 		a->record->state = DEVICE_PREPARED;
+		claim->record.leasing |= attachment_wants_leases(a);
 		STR_COPY(a->record->boot_id, c->boot_id);
 	}
 	if (prepare_check_names(c, claim, &e) < 0) {
 		prepare_fail(c, claim, e.text);
 		return;
 	}
-	claim->phase = CLAIM_STORING;
-	claim_changed(claim);
-	struct effect *f = effect_add(c, EFFECT_STORE, true);
-	f->store = &claim->record;
-	claim->store_op = f->op;
-	claim->storing = claim->version;
+	prepare_write(c, claim);
 }
 
 static void prepare_snapshot(struct core *c, struct claim *claim)
@@ -234,11 +254,28 @@ void prepare_claim_read(struct core *c, const struct event *ev)
 		prepare_snapshot(c, claim);
 }
 
-bool prepare_done(struct core *c, struct claim *claim, struct attachment *a, const struct event *ev)
+static bool prepare_waits(const struct claim *claim)
 {
-	if (claim->phase != CLAIM_SNAPSHOT || a->op_type != EFFECT_SNAPSHOT)
-		return false;
-	a->op = 0;
+	for (size_t i = 0; i < claim->record.n; i++)
+		if (claim->attachments[i].op)
+			return true;
+	return false;
+}
+
+/* Every device was asked about: why the claim cannot be prepared, or 0. */
+static int prepare_verdict(struct claim *claim, const char *what, struct error *e)
+{
+	if (claim->unprepare)
+		error_set(e, -ECANCELED, "claim was unprepared while it was being prepared");
+	for (size_t i = 0; i < claim->record.n; i++)
+		if (claim->attachments[i].error[0])
+			error_append(e, -EIO, "device %s: %s: %s", claim->record.devices[i].device, what, claim->attachments[i].error);
+	return e->code;
+}
+
+static void prepare_snapshotted(struct core *c, struct claim *claim, struct attachment *a, const struct event *ev)
+{
+	struct error e = {0};
 	if (ev->done.result < 0) {
 		str_cut(a->error, sizeof(a->error), ev->done.error ? ev->done.error : "unknown reason");
 	} else if (ev->done.host) {
@@ -246,37 +283,54 @@ bool prepare_done(struct core *c, struct claim *claim, struct attachment *a, con
 		*a->host = *ev->done.host;
 		*ev->done.host = (struct host_state){0};
 	}
-	for (size_t i = 0; i < claim->record.n; i++)
-		if (claim->attachments[i].op)
-			return true;
-	struct error e = {0};
-	if (claim->unprepare)
-		error_set(&e, -ECANCELED, "claim was unprepared while it was being prepared");
-	for (size_t i = 0; i < claim->record.n; i++)
-		if (claim->attachments[i].error[0])
-			error_append(&e, -EIO, "device %s: cannot read its state: %s", claim->record.devices[i].device,
-			             claim->attachments[i].error);
-	if (e.code < 0)
+	if (prepare_waits(claim))
+		return;
+	if (prepare_verdict(claim, "cannot read its state", &e) < 0)
 		prepare_fail(c, claim, e.text);
 	else
 		prepare_store(c, claim);
-	return true;
 }
 
-void prepare_stored(struct core *c, struct claim *claim, int result, const char *error)
+static void prepare_leased(struct core *c, struct claim *claim, struct attachment *a, const struct event *ev)
 {
-	if (result < 0 || claim->unprepare) {
-		char *text = result < 0 ? core_text("cannot keep the record of claim %s/%s: %s", claim->record.ref.namespace_,
-		                                    claim->record.ref.name, error ? error : "unknown reason")
-		                        : core_text("claim was unprepared while it was being prepared");
-		prepare_fail(c, claim, text);
-		free(text);
+	struct error e = {0};
+	if (ev->done.result == 0 && ev->done.leases)
+		lease_take(a, ev);
+	else
+		str_cut(a->error, sizeof(a->error), ev->done.error ? ev->done.error : "unknown reason");
+	if (a->stirred)
+		a->place = PLACE_UNKNOWN;
+	c->publish_dirty = true; /* what is on its way stays offered; it is not any more */
+	if (prepare_waits(claim))
+		return;
+	if (prepare_verdict(claim, "no lease", &e) < 0) {
+		for (size_t i = 0; i < claim->record.n; i++)
+			claim->attachments[i].error[0] = 0;
+		prepare_fail(c, claim, e.text);
 		return;
 	}
-	claim->stored = claim->storing;
-	claim->phase = CLAIM_READY;
-	claim->status_gone = false;
-	claim->status_digest = 0;
+	claim->record.leasing = false;
+	prepare_write(c, claim);
+}
+
+bool prepare_done(struct core *c, struct claim *claim, struct attachment *a, const struct event *ev)
+{
+	if (claim->phase == CLAIM_SNAPSHOT && a->op_type == EFFECT_SNAPSHOT) {
+		a->op = 0;
+		prepare_snapshotted(c, claim, a, ev);
+		return true;
+	}
+	if (claim->phase == CLAIM_LEASING && a->op_type == EFFECT_LEASE) {
+		a->op = 0;
+		prepare_leased(c, claim, a, ev);
+		return true;
+	}
+	return false;
+}
+
+/* On disk for the first time: from now on a crash brings it back. */
+static void prepare_hold(struct core *c, struct claim *claim)
+{
 	for (size_t i = 0; i < claim->record.n; i++) {
 		struct attachment *a = &claim->attachments[i];
 		if (!a->device)
@@ -288,6 +342,32 @@ void prepare_stored(struct core *c, struct claim *claim, int result, const char 
 		free(a->host);
 		a->host = NULL;
 	}
+}
+
+void prepare_stored(struct core *c, struct claim *claim, int result, const char *error)
+{
+	if (result < 0 || claim->unprepare) {
+		char *text = result < 0 ? core_text("cannot keep the record of claim %s/%s: %s", claim->record.ref.namespace_,
+		                                    claim->record.ref.name, error ? error : "unknown reason")
+		                        : core_text("claim was unprepared while it was being prepared");
+		if (result < 0 && claim->stored) {
+			str_cut(claim->store_error, sizeof(claim->store_error), error ? error : "unknown reason");
+			retry_failed(c, &claim->store_retry);
+		}
+		prepare_fail(c, claim, text);
+		free(text);
+		return;
+	}
+	bool first = !claim->stored;
+	claim->stored = claim->storing;
+	claim->status_gone = false;
+	claim->status_digest = 0;
+	if (first)
+		prepare_hold(c, claim);
+	claim->phase = claim->record.leasing ? CLAIM_LEASING : CLAIM_READY;
+	for (size_t i = 0; claim->record.leasing && i < claim->record.n; i++)
+		if (attachment_wants_leases(&claim->attachments[i]))
+			lease_start(c, &claim->attachments[i]);
 }
 
 void unprepare_request(struct core *c, const struct event *e)

@@ -82,7 +82,7 @@ static void store_done(struct core *c, struct claim *claim, const struct event *
 /* ---- moves ----------------------------------------------------------------------------------------------------------------------------
  */
 
-static void move_start(struct core *c, struct attachment *a, enum effect_type type, const char *sandbox)
+struct effect *move_start(struct core *c, struct attachment *a, enum effect_type type, const char *sandbox)
 {
 	struct effect *f = effect_add(c, type, true);
 	f->move.plan = attach_plan_ref(a->record->plan);
@@ -94,9 +94,12 @@ static void move_start(struct core *c, struct attachment *a, enum effect_type ty
 	a->retry_at = NEVER;
 	a->touched |= type != EFFECT_PROBE;
 	a->from_pod = a->place != PLACE_HOST;
+	if (type == EFFECT_ATTACH || type == EFFECT_LEASE || type == EFFECT_LEASE_APPLY)
+		f->move.leases = leases_ref(a->record->leases);
+	return f;
 }
 
-static void move_fail(struct core *c, struct attachment *a, const char *text)
+void move_fail(struct core *c, struct attachment *a, const char *text)
 {
 	str_cut(a->error, sizeof(a->error), text && *text ? text : "unknown reason");
 	a->retry_at = retry_after(c, ++a->failures);
@@ -149,9 +152,28 @@ static void renewed(struct core *c, struct attachment *a, const struct event *e)
 	}
 	attach_plan_unref(a->record->plan);
 	a->record->plan = plan;
+	/* Their times are of a clock that began anew. */
+	leases_unref(a->record->leases);
+	a->record->leases = NULL;
 	STR_COPY(a->record->boot_id, c->boot_id);
 	claim_changed(a->claim);
 	a->claim->intent = a->claim->version;
+}
+
+/* Leases for another sandbox than the first. */
+static void leased(struct core *c, struct attachment *a, const struct event *e)
+{
+	if (e->done.result == 0 && e->done.leases) {
+		a->error[0] = 0;
+		a->failures = 0;
+		lease_take(a, e);
+	} else {
+		/* The link may have been left up, or have vanished meanwhile. */
+		move_fail(c, a, e->done.error);
+		a->restore = true;
+	}
+	if (a->stirred)
+		a->place = PLACE_UNKNOWN;
 }
 
 static void attach_try(struct core *c, struct attachment *a)
@@ -190,6 +212,10 @@ static void attach_try(struct core *c, struct attachment *a)
 			move_fail(c, a, claim->store_error);
 		return;
 	}
+	if (a->place == PLACE_HOST && attachment_wants_leases(a) && !a->record->leases) {
+		lease_start(c, a);
+		return;
+	}
 	STR_COPY(a->where, p->sandbox.id);
 	move_start(c, a, EFFECT_ATTACH, p->sandbox.id);
 }
@@ -202,6 +228,7 @@ static void attachment_gone(struct core *c, struct attachment *a)
 		a->claim->intent = a->claim->version;
 		a->claim->status_dirty = true;
 	}
+	lease_drop(c, a, "");
 	a->where[0] = 0;
 	a->restore = a->stranded = false;
 	if (!a->claim->record.wants_pod)
@@ -235,8 +262,12 @@ static void attachment_reconcile(struct core *c, struct attachment *a)
 		return;
 	}
 	bool there = a->place == PLACE_POD && str_equal(a->where, claim->record.sandbox.id);
-	if (claim->record.wants_pod && there && a->record->state == DEVICE_ATTACHED)
+	if (claim->record.wants_pod && there && a->record->state == DEVICE_ATTACHED) {
+		bool keep = attachment_wants_leases(a) && !a->kept;
+		if ((keep || a->lease_news) && reach(c, a, a->where) == REACH_HELD)
+			lease_tend(c, a);
 		return;
+	}
 	if (claim->record.wants_pod && (there || (a->place == PLACE_HOST && !a->restore && a->record->state != DEVICE_ATTACHED))) {
 		attach_try(c, a);
 		return;
@@ -247,14 +278,19 @@ static void attachment_reconcile(struct core *c, struct attachment *a)
 	if (claim->token_op || claim->token == TOKEN_FINAL || claim->token == TOKEN_UNSURE)
 		return;
 	enum reach r = a->place == PLACE_POD ? reach(c, a, a->where) : REACH_NONE;
-	if (r != REACH_NOT_YET)
-		move_start(c, a, EFFECT_DETACH, r == REACH_HELD ? a->where : "");
+	if (r == REACH_NOT_YET)
+		return;
+	/* While it can still be told to the server from where the lease is used. */
+	lease_drop(c, a, r == REACH_HELD ? a->where : "");
+	move_start(c, a, EFFECT_DETACH, r == REACH_HELD ? a->where : "");
 }
 
 static void attached(struct core *c, struct attachment *a, const struct event *e)
 {
 	a->record->pod = *e->done.pod;
 	STR_COPY(a->record->attached_in, a->where);
+	leases_unref(a->had);
+	a->had = leases_ref(a->record->leases);
 	a->error[0] = a->warning[0] = 0;
 	a->failures = 0;
 	a->restore = a->stranded = false;
@@ -333,11 +369,17 @@ void move_done(struct core *c, struct attachment *a, const struct event *e)
 		renewed(c, a, e);
 		return;
 	}
+	if (a->op_type == EFFECT_LEASE) {
+		leased(c, a, e);
+		return;
+	}
 	a->place = e->done.place;
 	a->gone_told &= a->place == PLACE_GONE;
 	c->publish_dirty = true;
 	bool incomplete = a->op_type == EFFECT_ATTACH && (a->place != PLACE_POD || !e->done.pod);
-	if (e->done.result < 0 || incomplete) {
+	if (a->op_type == EFFECT_LEASE_APPLY) {
+		lease_applied(c, a, e);
+	} else if (e->done.result < 0 || incomplete) {
 		move_failed(c, a, e);
 	} else if (a->op_type == EFFECT_ATTACH) {
 		attached(c, a, e);
@@ -359,10 +401,12 @@ void move_done(struct core *c, struct attachment *a, const struct event *e)
 /* ---- the claim as a whole ---------------------------------------------------------------------------------------------------------------
  */
 
-static void claim_finish_unprepare(struct claim *claim)
+static void claim_finish_unprepare(struct core *c, struct claim *claim)
 {
 	if (!claim->unprepare || claim->phase != CLAIM_READY || !claim_is_home(claim) || claim->token != TOKEN_NONE || claim->token_op)
 		return;
+	for (size_t i = 0; i < claim->record.n; i++)
+		lease_drop(c, &claim->attachments[i], ""); /* of those that never went into a pod */
 	claim->phase = CLAIM_UNPREPARED;
 	claim->record.unprepared = true;
 	claim_changed(claim);
@@ -403,7 +447,7 @@ void claim_reconcile(struct core *c, struct claim *claim)
 		token_reconcile(c, claim);
 		for (size_t i = 0; i < claim->record.n; i++)
 			attachment_reconcile(c, &claim->attachments[i]);
-		claim_finish_unprepare(claim);
+		claim_finish_unprepare(c, claim);
 	}
 	status_reconcile(c, claim);
 	claim_finish_forget(c, claim);

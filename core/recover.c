@@ -31,6 +31,10 @@ static void recover_attachment(struct core *c, struct claim *claim, struct attac
 		STR_COPY(a->where, claim->record.sandbox.id);
 		a->touched = a->restore = true;
 	}
+	if (claim->record.leasing)
+		a->touched = a->restore = !stale;
+	/* What of them the pod has is not known. */
+	a->lease_news = r->leases && r->state == DEVICE_ATTACHED;
 	effect_transition(c, a, d, r->state, r->state, "recovered", 0, 0, NULL);
 }
 
@@ -76,6 +80,8 @@ void recover_record(struct core *c, struct claim_record *record)
 	*record = (struct claim_record){0};
 
 	claim->phase = claim->record.unprepared ? CLAIM_UNPREPARED : CLAIM_READY;
+	/* Prepare was never answered: it begins anew when the kubelet asks again. */
+	claim->unprepare = claim->record.leasing;
 	claim->version = claim->stored = claim->intent = 1;
 	claim->status_dirty = claim->status_told = true; /* an earlier run may have told anything */
 	recover_sandbox(c, claim);

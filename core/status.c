@@ -12,9 +12,11 @@ static void status_fill(const struct attachment *a, struct device_status *s)
 	if (s->ready) {
 		s->reason = "NetworkDeviceReady";
 		s->pod = &a->record->pod;
+		s->leases = a->record->leases;
 	} else if (a->error[0]) {
 		s->reason = a->place == PLACE_GONE                ? "DeviceGone"
 		            : a->stranded                         ? "UndoFailed"
+		            : a->lease_failing                    ? "LeaseFailed"
 		            : a->record->state == DEVICE_ATTACHED ? "DetachFailed"
 		                                                  : "AttachFailed";
 	} else if (a->warning[0]) {

@@ -76,8 +76,10 @@ static void world_ended(struct sim *s)
 			c->untold |= c->status_n && !record_of(s, c->ref.uid);
 			c->undo_events = 0;
 		}
-	for (int i = 0; i < DEVICES; i++)
+	for (int i = 0; i < DEVICES; i++) {
 		s->devices[i].half = false;
+		s->devices[i].keeper[0] = 0;
+	}
 	for (int i = 0; i < s->n_sandboxes; i++) {
 		s->sandboxes[i].pinned = false;
 		s->sandboxes[i].left = 0;
@@ -189,6 +191,7 @@ static void device_plugged(struct sim *s, int i)
 	struct wdevice *d = &s->devices[i];
 	*d = (struct wdevice){.exists = true,
 	                      .lost = d->lost,
+	                      .lease = d->lease, /* the server does not hear of it */
 	                      .physical = d->physical,
 	                      /* the same one, or another of the same name */
 	                      .ifindex = d->ifindex + (sim_choose(s, 3) == 2 ? 100 : 0),
@@ -250,6 +253,13 @@ static void time_jumps(struct sim *s)
 	sim_feed(s, &e);
 }
 
+static void leases_age(struct sim *s)
+{
+	for (int i = 0; i < DEVICES; i++)
+		if (*s->devices[i].keeper && sim_choose(s, 3) == 2)
+			tell_lease(s, i, sim_choose(s, 4) == 3);
+}
+
 static void time_passes(struct sim *s)
 {
 	static const uint64_t steps[] = {1, 20, 300, 1500, 8000};
@@ -263,6 +273,8 @@ static void time_passes(struct sim *s)
 	for (int i = 0; i < CALLS; i++)
 		if (s->calls[i].open && !s->calls[i].given_up && s->calls[i].deadline < s->now)
 			sim_break(s, "promise 4: call %llu has no answer at its deadline", (unsigned long long)s->calls[i].id);
+	if (s->core)
+		leases_age(s);
 }
 
 static void illegal(struct sim *s)
@@ -414,6 +426,9 @@ void world_heal(struct sim *s)
 		for (int i = 0; i < s->n_sandboxes; i++)
 			while (s->sandboxes[i].left)
 				tell_left(s, i);
+		for (int i = 0; i < DEVICES; i++)
+			if (*s->devices[i].keeper && (!s->devices[i].lease || round == 100))
+				tell_lease(s, i, false);
 		while (s->n_pending && !*s->broken) {
 			results(s);
 			check_promises(s);

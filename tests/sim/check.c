@@ -23,6 +23,9 @@ void check_container_start(struct sim *s, int pod)
 			else if (d->mtu != 3000u + (uint32_t)c->devices[i])
 				sim_break(s, "promise 2: a container of pod %d runs, nic%d is not configured (mtu %u)", pod, c->devices[i],
 				          d->mtu);
+			else if (c->dhcp && !d->lease_ended && (!d->pod_lease || !d->lease))
+				sim_break(s, "promise 2: a container of pod %d runs, nic%d %s", pod, c->devices[i],
+				          d->pod_lease ? "has an address that was given back" : "has no address");
 		}
 	}
 }
@@ -93,6 +96,9 @@ void check_begin(struct sim *s, const struct effect *f)
 		check_look(s, f);
 	if (f->type == EFFECT_SNAPSHOT && node_needs(s, device_index(f->snapshot.device)))
 		sim_break(s, "promise 7: %s carries the node's route and is prepared", f->snapshot.device);
+	const struct claim_record *lease = f->type == EFFECT_LEASE ? record_of(s, f->move.claim.uid) : NULL;
+	if (f->type == EFFECT_LEASE && (!lease || (!lease->leasing && !*lease->sandbox.id)))
+		sim_break(s, "promise 5: %s is brought up for a lease and the record does not say so", f->move.plan->facts.name);
 	const struct claim_record *r = f->type == EFFECT_ATTACH ? record_of(s, f->move.claim.uid) : NULL;
 	if (f->type == EFFECT_ATTACH && (!r || !str_equal(r->sandbox.id, f->move.sandbox)))
 		sim_break(s, "promise 5: %s goes into %s and the record does not say so", f->move.plan->facts.name, f->move.sandbox);
@@ -298,6 +304,9 @@ static void check_rest_pod(struct sim *s, int pod)
 				continue;
 			if (!this_hurt && (d->place != p->sandbox || d->mtu != 3000u + (uint32_t)c->devices[i]))
 				sim_break(s, "promise 2: nic%d is there again and pod %d did not get it back", c->devices[i], pod);
+			if (!this_hurt && c->dhcp && (!str_equal(d->keeper, c->ref.uid) || d->pod_lease != d->lease))
+				sim_break(s, "promise 2: nic%d of pod %d has lease %u, %s keeps %u", c->devices[i], pod, d->pod_lease,
+				          *d->keeper ? d->keeper : "nobody", d->lease);
 			if (!d->exists && !c->gone_events)
 				sim_break(s, "promise 6: nic%d of pod %d does not exist any more and nobody was told", c->devices[i], pod);
 		}
@@ -335,6 +344,13 @@ void check_rest(struct sim *s, bool over)
 	}
 	if (!over)
 		return;
+	for (int i = 0; i < DEVICES; i++) {
+		if (*s->devices[i].keeper)
+			sim_break(s, "promise 3: no pod is left, and the lease of nic%d is renewed for ever", i);
+		/* What was lent when dranetd died may not have been on disk. */
+		if (s->devices[i].lease && s->runs == 1)
+			sim_break(s, "promise 3: no pod is left, and the lease of nic%d was not given back", i);
+	}
 	if (busy)
 		sim_break(s, "promise 4: %zu pods are stopped and cannot be unprepared", busy);
 	if (s->n_records)

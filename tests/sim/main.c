@@ -138,7 +138,7 @@ static void explain(uint64_t seed)
 }
 
 struct totals {
-	unsigned long long schedules, failed, first_failed, events, attaches, crashes, reboots, transitions[16];
+	unsigned long long schedules, failed, first_failed, events, attaches, crashes, reboots, leases, renewals, transitions[16];
 };
 
 static void share(uint64_t seed, uint64_t schedules, unsigned job, unsigned jobs, struct totals *t)
@@ -158,6 +158,8 @@ static void share(uint64_t seed, uint64_t schedules, unsigned job, unsigned jobs
 		t->attaches += s->attaches;
 		t->crashes += s->crashes;
 		t->reboots += s->reboots;
+		t->leases += s->leases;
+		t->renewals += s->renewals;
 		for (size_t k = 0; k < 16; k++)
 			t->transitions[k] += s->transitions[k];
 		free(s);
@@ -175,6 +177,8 @@ static void collect(struct totals *sum, const struct totals *t)
 	sum->attaches += t->attaches;
 	sum->crashes += t->crashes;
 	sum->reboots += t->reboots;
+	sum->leases += t->leases;
+	sum->renewals += t->renewals;
 	for (size_t k = 0; k < 16; k++)
 		sum->transitions[k] += t->transitions[k];
 }
@@ -207,8 +211,8 @@ static int run_all(uint64_t seed, uint64_t schedules, unsigned jobs)
 	}
 	while (wait(NULL) > 0) {
 	}
-	printf("%llu schedules, %llu events, %llu attaches, %llu crashes, %llu reboots\n", sum.schedules, sum.events, sum.attaches,
-	       sum.crashes, sum.reboots);
+	printf("%llu schedules, %llu events, %llu attaches, %llu crashes, %llu reboots, %llu leases, renewed or ended %llu times\n",
+	       sum.schedules, sum.events, sum.attaches, sum.crashes, sum.reboots, sum.leases, sum.renewals);
 	bool covered = true;
 	for (size_t i = 0; i < device_transitions_n; i++) {
 		printf("  %-10s %-15s -> %-10s %llu\n", device_state_name(device_transitions[i].from),

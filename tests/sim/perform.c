@@ -18,6 +18,7 @@ int record_copy(const struct claim_record *from, struct claim_record *ret)
 		ret->devices[i] = from->devices[i];
 		if (ret->devices[i].plan)
 			attach_plan_ref(ret->devices[i].plan);
+		leases_ref(ret->devices[i].leases);
 	}
 	return 0;
 }
@@ -30,6 +31,7 @@ static enum queue queue_of(enum effect_type t)
 	case EFFECT_ATTACH:
 	case EFFECT_DETACH:
 	case EFFECT_PROBE:
+	case EFFECT_LEASE_APPLY:
 		return QUEUE_MOVER;
 	case EFFECT_STORE:
 	case EFFECT_FORGET:
@@ -57,6 +59,8 @@ uint32_t perform_ways(const struct pending *p)
 	case EFFECT_ATTACH:
 	case EFFECT_DETACH:
 		return 6;
+	case EFFECT_LEASE:
+		return 3;
 	default:
 		return 2;
 	}
@@ -80,6 +84,17 @@ static void found(const struct sim *s, struct pending *p, const struct wdevice *
 		STR_COPY(p->pod.ifname, p->effect.move.plan->pod.ifname);
 		p->pod.n_addresses = 0;
 	}
+}
+
+static uint32_t lease_number(const struct leases *l)
+{
+	return l && l->v4.held ? l->v4.renew : 0;
+}
+
+static void lease_given(struct wdevice *d, const struct leases *l)
+{
+	d->pod_lease = lease_number(l);
+	d->lease_ended &= !d->pod_lease || d->pod_lease != d->lease;
 }
 
 static void perform_attach(struct sim *s, struct pending *p, uint32_t how)
@@ -117,10 +132,79 @@ static void perform_attach(struct sim *s, struct pending *p, uint32_t how)
 		return;
 	}
 	s->attaches++;
+	lease_given(d, p->effect.move.leases);
 	d->lost = false;
 	d->place = sandbox;
 	d->mtu = p->effect.move.plan->pod.mtu;
 	found(s, p, d, sandbox);
+}
+
+static struct leases *lease_new(struct sim *s, struct wdevice *d)
+{
+	struct leases *l = leases_new();
+	if (!l)
+		abort();
+	d->lease = ++s->last_lease;
+	l->v4 = (struct lease){.held = true, .renew = d->lease};
+	return l;
+}
+
+/* The link is up for as long as it takes, and then as it was: unless dranetd dies, or cannot set it back. */
+static void perform_lease(struct sim *s, struct pending *p, uint32_t how)
+{
+	struct wdevice *d = &s->devices[device_index(p->effect.move.plan->facts.name)];
+	found(s, p, d, -1);
+	if (p->place != PLACE_HOST || how) {
+		p->result = p->place != PLACE_HOST ? -ENODEV : -ETIMEDOUT;
+		if (p->place == PLACE_HOST && how == 2)
+			d->mtu = 5;
+		return;
+	}
+	s->leases++;
+	p->leases = lease_new(s, d);
+}
+
+static void perform_apply(struct sim *s, struct pending *p, uint32_t how)
+{
+	struct wdevice *d = &s->devices[device_index(p->effect.move.plan->facts.name)];
+	found(s, p, d, held_sandbox(s, p->effect.move.sandbox));
+	if (p->place != PLACE_POD || how)
+		p->result = p->place != PLACE_POD ? -ENODEV : -EIO;
+	else if (lease_number(p->effect.move.leases) || lease_number(p->effect.move.old)) /* what it is not told of stays */
+		lease_given(d, p->effect.move.leases);
+}
+
+void perform_keep(struct sim *s, const struct effect *f)
+{
+	struct wdevice *d = &s->devices[device_index(f->move.plan->facts.name)];
+	if (held_sandbox(s, f->move.sandbox) < 0)
+		sim_break(s, "promise 5: the lease of %s is to be renewed in %s, which nobody holds", f->move.plan->facts.name,
+		          f->move.sandbox);
+	STR_COPY(d->keeper, f->move.claim.uid);
+}
+
+void perform_drop(struct sim *s, const struct effect *f)
+{
+	struct wdevice *d = &s->devices[device_index(f->move.plan->facts.name)];
+	if (str_equal(d->keeper, f->move.claim.uid))
+		d->keeper[0] = 0;
+	if (f->move.release && lease_number(f->move.leases) == d->lease)
+		d->lease = 0;
+}
+
+void tell_lease(struct sim *s, int i, bool lost)
+{
+	struct wdevice *d = &s->devices[i];
+	struct event e = {.type = EVENT_LEASE};
+	device_name(i, e.lease.device);
+	STR_COPY(e.lease.claim_uid, d->keeper);
+	e.lease.leases = lost ? leases_new() : lease_new(s, d);
+	if (lost)
+		d->lease = 0;
+	d->lease_ended |= lost;
+	s->renewals++;
+	sim_say(s, "server: the lease of nic%d %s", i, lost ? "ends" : "is renewed");
+	sim_feed(s, &e);
 }
 
 static void perform_detach(struct sim *s, struct pending *p, uint32_t how)
@@ -209,18 +293,20 @@ static void value_object(struct value *v, size_t n)
 		abort();
 }
 
-/* {"interface": {"name": "netN", "mtu": M}} */
-static void config_value(struct value *v, int device, bool same_name, int64_t mtu)
+/* {"interface": {"name": "netN", "mtu": M, "dhcp": false}} */
+static void config_value(struct value *v, int device, bool same_name, bool dhcp, int64_t mtu)
 {
 	char name[16];
 	(void)snprintf(name, sizeof(name), same_name ? "same" : "net%d", device);
 	value_object(v, 1);
 	v->keys[0] = strdup("interface");
-	value_object(&v->items[0], 2);
+	value_object(&v->items[0], 3);
 	v->items[0].keys[0] = strdup("name");
 	v->items[0].items[0] = (struct value){.type = VALUE_STRING, .string = strdup(name)};
 	v->items[0].keys[1] = strdup("mtu");
 	v->items[0].items[1] = (struct value){.type = VALUE_INT, .integer = mtu};
+	v->items[0].keys[2] = strdup("dhcp");
+	v->items[0].items[2] = (struct value){.type = VALUE_BOOL, .boolean = dhcp};
 }
 
 static void object_fill(const struct wclaim *c, const char *pod_uid, struct claim_object *o)
@@ -243,7 +329,7 @@ static void object_fill(const struct wclaim *c, const char *pod_uid, struct clai
 			abort();
 		o->configs[i].n_requests = 1;
 		(void)snprintf(o->configs[i].requests[0], REQUEST_SIZE, "r%zu", i);
-		config_value(&o->configs[i].parameters, c->devices[i], c->same_name, c->bad_config ? 0 : 3000 + c->devices[i]);
+		config_value(&o->configs[i].parameters, c->devices[i], c->same_name, c->dhcp, c->bad_config ? 0 : 3000 + c->devices[i]);
 	}
 }
 
@@ -333,6 +419,12 @@ void perform(struct sim *s, struct pending *p, uint32_t how)
 		}
 		break;
 	}
+	case EFFECT_LEASE:
+		perform_lease(s, p, how);
+		break;
+	case EFFECT_LEASE_APPLY:
+		perform_apply(s, p, how);
+		break;
 	case EFFECT_STORE:
 		perform_store(s, p, how);
 		break;
@@ -363,6 +455,7 @@ void pending_drop(struct sim *s, size_t i)
 	effects_free(&one);
 	claim_record_free(&p->record);
 	host_state_free(&p->host);
+	leases_unref(p->leases);
 	if (p->has_object)
 		claim_object_free(&p->object);
 	memmove(p, p + 1, (s->n_pending - i - 1) * sizeof(*p));
@@ -402,6 +495,8 @@ void deliver(struct sim *s, size_t i)
 		e.done.differences = p.differences;
 		if (p.effect.type == EFFECT_SNAPSHOT && p.result == 0)
 			e.done.host = &p.host;
+		e.done.leases = p.leases; /* core has the reference */
+		p.leases = NULL;
 		check_tell(s, &p);
 		sim_feed(s, &e);
 		check_told(s, &p);
@@ -436,6 +531,13 @@ void perform_crash(struct sim *s)
 			if (d->exists && d->place == ON_HOST)
 				d->mtu = 9;
 		}
+	}
+	/* Links that are up for a lease stay up. */
+	for (size_t i = 0; i < s->n_pending; i++) {
+		const struct effect *f = &s->pending[i].effect;
+		struct wdevice *d = f->type == EFFECT_LEASE ? &s->devices[device_index(f->move.plan->facts.name)] : NULL;
+		if (d && !s->pending[i].performed && d->exists && d->place == ON_HOST && d->ifindex == f->move.plan->facts.ifindex)
+			d->mtu = 5;
 	}
 	while (s->n_pending)
 		pending_drop(s, s->n_pending - 1);

@@ -58,6 +58,7 @@ static void pod_new(struct sim *s, int pod)
 		STR_COPY(c->ref.name, c->ref.uid);
 		c->bad_config = sim_choose(s, 12) == 11;
 		c->same_name = sim_choose(s, 8) == 7;
+		c->dhcp = sim_choose(s, 4) == 3;
 		c->used = c->exists = true;
 	}
 	if (!p->claims[0].used && !p->claims[1].used)

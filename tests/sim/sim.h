@@ -34,7 +34,12 @@ struct wdevice {
 	uint64_t looked_at;        /* when core last looked for it because of a link that left a pod, */
 	char looked_for[UID_SIZE]; /* for this claim, */
 	unsigned looked_epoch;     /* in this run */
-	bool told;                 /* the monitor told core what is true now */
+	/* DHCP. Leases are numbered; 0 = none. */
+	uint32_t lease;        /* the server's book */
+	uint32_t pod_lease;    /* what the link in the pod was given */
+	bool lease_ended;      /* by the server, and the pod was given no other since */
+	char keeper[UID_SIZE]; /* the claim for which dranetd renews it; "" = nobody */
+	bool told;             /* the monitor told core what is true now */
 	uint32_t told_mtu;
 };
 
@@ -59,7 +64,8 @@ struct wclaim {
 	size_t n;
 	int devices[DEVICES_PER_CLAIM];
 	bool bad_config;
-	bool same_name;   /* its devices are all to be called "same" */
+	bool same_name; /* its devices are all to be called "same" */
+	bool dhcp;
 	bool exists;      /* at the API server */
 	bool prepared;    /* the kubelet holds a success */
 	enum token token; /* the CDI spec file */
@@ -119,6 +125,7 @@ struct pending {
 	uint64_t inode;
 	struct claim_object object;
 	bool has_object;
+	struct leases *leases;
 	const char *differences;
 	/* STATUS: what it says */
 	int status_n;
@@ -151,6 +158,7 @@ struct sim {
 	struct wpod pods[PODS];
 	struct wsandbox sandboxes[SANDBOXES];
 	int n_sandboxes;
+	uint32_t last_lease;
 	struct wcall calls[CALLS];
 	uint64_t next_call;
 	uint64_t published; /* revision the API server holds */
@@ -166,7 +174,7 @@ struct sim {
 	/* the verdict */
 	char broken[256]; /* "" = all promises hold */
 	/* coverage */
-	unsigned long long transitions[16], events, attaches, crashes, reboots, runs;
+	unsigned long long transitions[16], events, attaches, crashes, reboots, runs, leases, renewals;
 };
 
 void sim_init(struct sim *s, const uint32_t *choices, size_t n, bool verbose);
@@ -187,8 +195,9 @@ struct wclaim *claim_by_uid(struct sim *s, const char *uid, int *pod);
 void netns_check(struct sim *s, int sandbox); /* dies when nothing holds it */
 void tell_device(struct sim *s, int i);
 void tell_uplinks(struct sim *s);
-void device_left(struct sim *s, int i);     /* the namespace it is in: before it goes */
-void tell_left(struct sim *s, int sandbox); /* of one device that did */
+void tell_lease(struct sim *s, int i, bool lost); /* it was renewed, or ended */
+void device_left(struct sim *s, int i);           /* the namespace it is in: before it goes */
+void tell_left(struct sim *s, int sandbox);       /* of one device that did */
 void sandbox_fill(const struct sim *s, int sandbox, struct sandbox *ret);
 bool device_is_uplink(const struct sim *s, int i);
 const char *effect_subject(const struct effect *f); /* what an operation is about */
@@ -200,7 +209,9 @@ void deliver(struct sim *s, size_t i);
 void pending_drop(struct sim *s, size_t i);
 bool perform_ready(const struct sim *s, size_t i); /* its queue has come to it */
 void perform_crash(struct sim *s);                 /* dranetd dies in the middle of what is at the head of the queues */
-void perform_rest(struct sim *s);                  /* the workers end what they were given, and nobody hears of it */
+void perform_keep(struct sim *s, const struct effect *f);
+void perform_drop(struct sim *s, const struct effect *f);
+void perform_rest(struct sim *s); /* the workers end what they were given, and nobody hears of it */
 int record_copy(const struct claim_record *from, struct claim_record *ret);
 
 /* calls.c */

@@ -301,6 +301,11 @@ static void effect_inline(struct sim *s, struct effect *f)
 		netns_check(s, n);
 		break;
 	}
+	case EFFECT_LEASE_KEEP:
+	case EFFECT_LEASE_DROP:
+		sim_say(s, "  -> %s %s", effect_name(f->type), effect_subject(f));
+		(f->type == EFFECT_LEASE_KEEP ? perform_keep : perform_drop)(s, f);
+		break;
 	case EFFECT_PUBLISH:
 		s->want_published = f->publish.revision;
 		break;
