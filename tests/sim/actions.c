@@ -137,6 +137,7 @@ static void device_boots(struct sim *s, int i)
 	d->place = d->exists ? ON_HOST : NOWHERE;
 	d->named = true;
 	d->lost = false;
+	d->lease = d->pod_lease = 0; /* in the time that it took, the server gave it to somebody else */
 	d->default_route &= d->exists;
 	/* The host's own tools configure it, perhaps otherwise than before. */
 	if (sim_choose(s, 2))

@@ -199,6 +199,8 @@ void check_perform(struct sim *s, const struct effect *f)
 		if (d->exists && d->place >= 0 && s->sandboxes[d->place].alive && !*f->move.sandbox)
 			sim_break(s, "promise 1: %s is looked for on the host alone, it is in sb%d", f->move.plan->facts.name, d->place);
 	}
+	if (f->type == EFFECT_DETACH && str_equal(s->devices[device_index(f->move.plan->facts.name)].keeper, f->move.claim.uid))
+		sim_break(s, "promise 3: %s is taken away while its lease is renewed", f->move.plan->facts.name);
 	const struct wclaim *c = f->type == EFFECT_DETACH ? claim_by_uid(s, f->move.claim.uid, NULL) : NULL;
 	if (c && c->token == TOKEN_FINAL)
 		sim_break(s, "promise 2: %s is taken away while the CDI file of %s lets containers in", f->move.plan->facts.name,
@@ -307,6 +309,8 @@ static void check_rest_pod(struct sim *s, int pod)
 			if (!this_hurt && c->dhcp && (!str_equal(d->keeper, c->ref.uid) || d->pod_lease != d->lease))
 				sim_break(s, "promise 2: nic%d of pod %d has lease %u, %s keeps %u", c->devices[i], pod, d->pod_lease,
 				          *d->keeper ? d->keeper : "nobody", d->lease);
+			if (!d->exists && str_equal(d->keeper, c->ref.uid))
+				sim_break(s, "promise 3: nic%d does not exist any more, and its lease is renewed", c->devices[i]);
 			if (!d->exists && !c->gone_events)
 				sim_break(s, "promise 6: nic%d of pod %d does not exist any more and nobody was told", c->devices[i], pod);
 		}
