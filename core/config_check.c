@@ -75,7 +75,7 @@ void config_check_route(struct faults *f, const void *object)
 	check_family(f, "gateway", &r->gateway, &r->destination);
 	check_family(f, "source", &r->source, &r->destination);
 	if (!has_gateway && r->scope != CONFIG_SCOPE_LINK)
-		fault(f, "gateway", "is missing; only a route with scope %d has none", CONFIG_SCOPE_LINK);
+		fault(f, "gateway", "is missing; only a route with scope %d or nextHops has none", CONFIG_SCOPE_LINK);
 	/* The kernel has a scope for IPv4 alone, and there it says that the destination is on the link. */
 	if (has_gateway && r->scope == CONFIG_SCOPE_LINK && r->destination.address.family == IP_V4)
 		fault(f, "scope", "%d is for a route without gateway", CONFIG_SCOPE_LINK);

@@ -43,6 +43,11 @@ static const struct {
     {"queues", "channels"},
     {"coalescing", "coalesce"},
     {"offloads", "features"},
+    {"hwaddr", "hardwareAddr"},
+    {"forward", "forwarding"},
+    {"lookup", "table"},
+    {"gsov4maxsize", "gsoIPv4MaxSize"},
+    {"grov4maxsize", "groIPv4MaxSize"},
 };
 
 static char lower(char c)
