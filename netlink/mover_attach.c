@@ -94,7 +94,6 @@ static void undo(struct job *j, struct move_result *ret, struct error *e)
 int mover_attach(struct mover *m, const struct attach_plan *plan, const struct leases *leases, int netns_fd, struct move_result *ret,
                  struct error *e)
 {
-	(void)leases;
 	_cleanup_job_ struct job j;
 	struct located at = {0};
 	struct link l = {0};
@@ -110,6 +109,7 @@ int mover_attach(struct mover *m, const struct attach_plan *plan, const struct l
 			ret->place = PLACE_HOST;
 		return r;
 	}
+	j.leases = leases;
 	r = job_locate(&j, &at, e);
 	if (r < 0)
 		return r;

@@ -176,8 +176,8 @@ int job_configure(struct job *j, const struct link *l, struct error *e)
 	/* Each may be done again on a device that has it already. Addresses come before the link is up, so that it never shows itself
 	 * without them; routes need it up. */
 	static int (*const steps[])(struct job * j, const struct link *l, struct error *e) = {
-	    configure_sysctls, configure_ethtool, configure_addresses,  configure_up,
-	    configure_routes,  configure_rules,   configure_neighbours,
+	    configure_sysctls, configure_ethtool, configure_addresses, job_lease_addresses,  configure_up,
+	    configure_routes,  job_lease_routes,  configure_rules,     configure_neighbours,
 	};
 	int r = 0;
 	for (size_t i = 0; i < ELEMENTS(steps) && r == 0; i++)

@@ -18,6 +18,7 @@ struct mover {
 struct job {
 	struct mover *m;
 	const struct attach_plan *plan;
+	const struct leases *leases; /* of an attach; NULL = none */
 	int netns_fd;
 	struct nlsock *pod; /* NULL = there is no namespace to look into */
 };
@@ -68,5 +69,9 @@ bool address_age(struct address *a, uint64_t elapsed);
 /* Everything that the plan gives the device in the pod, where it is `l`: one function for each kind of thing, in mover_configure.c's list.
  */
 int job_configure(struct job *j, const struct link *l, struct error *e);
+/* What the job's leases give: MTU and addresses, and when the link is up, routes. What has expired is left out. */
+int job_lease_addresses(struct job *j, const struct link *l, struct error *e);
+int job_lease_routes(struct job *j, const struct link *l, struct error *e);
+
 int job_read_back(struct job *j, int32_t ifindex, struct pod_state *ret, struct error *e);
 uint64_t boottime_ms(void);
