@@ -260,6 +260,7 @@ static int start_parts(struct engine *g, struct error *e)
 static void close_all(struct engine *g)
 {
 	engine_close_intake(g);
+	engine_close_leases(g);
 	engine_close_peers(g);
 	for (int i = 0; i < TIMER_MAX; i++)
 		uv_close((uv_handle_t *)&g->timers[i], NULL);

@@ -23,6 +23,7 @@ struct move_job {
 	/* the others */
 	struct attach_plan *plan; /* one reference, counted on the loop */
 	struct leases *leases;    /* as well */
+	struct leases *old;       /* LEASE_APPLY: as well */
 	struct claim_ref claim;
 	int netns_fd; /* our own, so that the table may change meanwhile; -1 = look on the host */
 	uint64_t netns_inode;
@@ -118,6 +119,8 @@ static int move_or_look(struct move_job *j)
 	}
 	if (j->type == EFFECT_ATTACH)
 		return mover_attach(m, j->plan, j->leases, j->netns_fd, &j->moved, &j->error);
+	if (j->type == EFFECT_LEASE_APPLY)
+		return mover_apply_leases(m, j->plan, j->old, j->leases, j->netns_fd, &j->moved, &j->error);
 	if (j->type == EFFECT_DETACH)
 		return mover_detach(m, j->plan, j->netns_fd, &j->moved, &j->error);
 	return mover_probe(m, j->plan, j->netns_fd, &j->moved, &j->error);
@@ -183,7 +186,7 @@ static void move_done(struct worker_job *job)
 	start_listening(g, j);
 	if (j->netns_fd >= 0)
 		close(j->netns_fd);
-	if (j->type != EFFECT_PROBE)
+	if (j->type == EFFECT_ATTACH || j->type == EFFECT_DETACH)
 		metrics_move(&g->metrics, j->type == EFFECT_ATTACH, j->result == 0, (double)j->duration_ns / 1e9);
 	if (j->type == EFFECT_DETACH && j->moved.differences[0])
 		log_write(LOG_WARNING, LOG_KIND_KERNEL,
@@ -202,6 +205,7 @@ static void move_done(struct worker_job *job)
 	                                        .duration_ms = duration_ms(j)}});
 	attach_plan_unref(j->plan);
 	leases_unref(j->leases);
+	leases_unref(j->old);
 	free(j);
 	engine_check_drained(g);
 }
@@ -216,6 +220,7 @@ void perform_move(struct engine *g, struct effect *f)
 		return;
 	j->plan = attach_plan_ref(f->move.plan);
 	j->leases = leases_ref(f->move.leases);
+	j->old = leases_ref(f->move.old);
 	j->claim = f->move.claim;
 	if (f->move.sandbox[0] || f->type == EFFECT_ATTACH) {
 		int held = netns_table_get(&g->namespaces, f->move.sandbox, &j->netns_inode);

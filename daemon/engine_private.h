@@ -61,6 +61,8 @@ struct engine {
 	struct http_server *http;
 	struct notify *notify;
 	struct api_op *api_ops;
+	struct lease_ask *lease_asks;       /* EFFECT_LEASE under way */
+	struct lease_keeper *lease_keepers; /* one for each device in a pod that has leases */
 
 	char boot_id[40];
 	struct metrics metrics;
@@ -95,6 +97,12 @@ void engine_perform(struct engine *g, struct effect *f);
 void perform_snapshot(struct engine *g, struct effect *f);
 void perform_move(struct engine *g, struct effect *f);
 void engine_free_api_ops(struct engine *g);
+
+/* engine_lease.c */
+void perform_lease(struct engine *g, struct effect *f);
+void perform_lease_keep(struct engine *g, struct effect *f);
+void perform_lease_drop(struct engine *g, struct effect *f);
+void engine_close_leases(struct engine *g);
 
 /* engine_rdma.c */
 void engine_start_rdma(struct engine *g); /* blocks: before the loop runs */

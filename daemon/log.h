@@ -30,6 +30,7 @@ enum log_kind {
 	LOG_KIND_KERNEL, /* the monitor */
 	LOG_KIND_STORE,
 	LOG_KIND_TOKEN,
+	LOG_KIND_LEASE, /* DHCP */
 	LOG_KIND_EVENT, /* what was also told as a Kubernetes Event */
 	LOG_KIND_INTERNAL,
 	LOG_KIND_MAX

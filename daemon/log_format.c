@@ -18,7 +18,8 @@ static const struct kind_row kinds[LOG_KIND_MAX] = {
     [LOG_KIND_KUBELET] = {"42caa517f2ce48cea8776646020da8c3", true},     [LOG_KIND_RUNTIME] = {"a67dfb066e4b46d58de15f17d4b0727a", true},
     [LOG_KIND_API] = {"adf426da272546a291bed92acf4fc7eb", true},         [LOG_KIND_KERNEL] = {"acae22ea76d2436194ae1d181c946ed9", true},
     [LOG_KIND_STORE] = {"0c6f3ff5804347de93e10791e367aad2", true},       [LOG_KIND_TOKEN] = {"28ec7301daf34e9385f1112f10e90969", true},
-    [LOG_KIND_EVENT] = {"4db9c971876c4d15a61d9801b444ec1b", true},       [LOG_KIND_INTERNAL] = {"7bcc3e8c770d42d6aa3987f79881ff6b", true},
+    [LOG_KIND_LEASE] = {"5d2f0c7a94d74a1f8b3ce2a1674e90b6", true},       [LOG_KIND_EVENT] = {"4db9c971876c4d15a61d9801b444ec1b", true},
+    [LOG_KIND_INTERNAL] = {"7bcc3e8c770d42d6aa3987f79881ff6b", true},
 };
 
 const char *log_kind_id(enum log_kind kind)
