@@ -161,6 +161,76 @@ static json_t *network_data_new(const struct pod_state *pod)
 	return data;
 }
 
+static json_t *address_text_new(const struct ip_address *a)
+{
+	char text[IP_TEXT_MAX];
+	ip_address_format(a, text);
+	return json_string(text);
+}
+
+static json_t *lease_routes_new(const struct lease *l)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < l->n_routes; i++) {
+		char text[IP_TEXT_MAX];
+		ip_prefix_format(&l->routes[i].destination, text);
+		json_t *route = json_pack("{s:s}", "destination", text);
+		if (l->routes[i].gateway.family != IP_NONE)
+			json_object_set_new(route, "gateway", address_text_new(&l->routes[i].gateway));
+		json_array_append_new(list, route);
+	}
+	return list;
+}
+
+/* An empty list is left out. */
+static void set_list(json_t *object, const char *name, json_t *list)
+{
+	if (json_array_size(list))
+		json_object_set(object, name, list);
+	json_decref(list);
+}
+
+/* What stays the same from renewal to renewal: a status that changed with each would be a write with each. */
+static json_t *lease_new(const struct lease *l)
+{
+	json_t *lease = json_object(), *addresses = json_array(), *dns = json_array();
+	for (size_t i = 0; i < l->n_addresses; i++) {
+		char text[IP_TEXT_MAX];
+		ip_prefix_format(&l->addresses[i].prefix, text);
+		json_array_append_new(addresses, json_string(text));
+	}
+	for (size_t i = 0; i < l->n_dns; i++)
+		json_array_append_new(dns, address_text_new(&l->dns[i]));
+	set_list(lease, "addresses", addresses);
+	if (l->server.family != IP_NONE)
+		json_object_set_new(lease, "server", address_text_new(&l->server));
+	if (l->server_id[0])
+		json_object_set_new(lease, "serverDUID", json_string(l->server_id));
+	if (l->valid != LEASE_FOR_EVER)
+		json_object_set_new(lease, "leaseSeconds", json_integer(l->valid));
+	set_list(lease, "routes", lease_routes_new(l));
+	set_list(lease, "dns", dns);
+	if (l->domain[0])
+		json_object_set_new(lease, "domain", json_text_new(l->domain));
+	if (l->mtu)
+		json_object_set_new(lease, "mtu", json_integer(l->mtu));
+	return lease;
+}
+
+/* status.devices[].data: {"dhcp": {"ipv4": …, "ipv6": …}}; NULL when there is no lease. It is at most some 4 KiB of the 10 that the API
+ * server takes. */
+static json_t *data_new(const struct leases *leases)
+{
+	if (!leases || (!leases->v4.held && !leases->v6.held))
+		return NULL;
+	json_t *dhcp = json_object();
+	if (leases->v4.held)
+		json_object_set_new(dhcp, "ipv4", lease_new(&leases->v4));
+	if (leases->v6.held)
+		json_object_set_new(dhcp, "ipv6", lease_new(&leases->v6));
+	return json_pack("{s:o}", "dhcp", dhcp);
+}
+
 static json_t *device_new(const char *driver, const struct device_status *d, const struct cached_device *since)
 {
 	json_t *device = json_pack("{s:s, s:s, s:s, s:o}", "driver", driver, "pool", d->pool, "device", d->device, "conditions",
@@ -169,6 +239,9 @@ static json_t *device_new(const char *driver, const struct device_status *d, con
 		json_object_set_new(device, "shareID", json_string(d->share_id));
 	if (d->pod)
 		json_object_set_new(device, "networkData", network_data_new(d->pod));
+	json_t *data = data_new(d->leases);
+	if (data)
+		json_object_set_new(device, "data", data);
 	return device;
 }
 
