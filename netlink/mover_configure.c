@@ -11,6 +11,7 @@
 #include "core/base/mark.h"
 #include "core/base/str.h"
 #include "netlink/address.h"
+#include "netlink/ebpf.h"
 #include "netlink/ethtool_settings.h"
 #include "netlink/features.h"
 #include "netlink/link_state.h"
@@ -65,6 +66,21 @@ static int configure_sysctls(struct job *j, const struct link *l, struct error *
 			r = sysctl_write(&table[i], c->ifname, e);
 	netns_return(j->m->host_fd);
 	return r;
+}
+
+/* ---- eBPF ------------------------------------------------------------------------------------------------------------------------ */
+
+/* Before the link is up: no packet of the pod is seen by a program of the host's. */
+static int configure_ebpf(struct job *j, const struct link *l, struct error *e)
+{
+	if (j->plan->pod.disable_ebpf != 1)
+		return 0;
+	int r = netns_enter(j->netns_fd, e);
+	if (r < 0)
+		return r;
+	r = ebpf_remove_all(j->pod, l->ifindex, l->kind, e);
+	netns_return(j->m->host_fd);
+	return r < 0 && e ? error_prefix(e, "interface.disableEbpfPrograms") : r;
 }
 
 /* ---- ethtool --------------------------------------------------------------------------------------------------------------------- */
@@ -176,8 +192,8 @@ int job_configure(struct job *j, const struct link *l, struct error *e)
 	/* Each may be done again on a device that has it already. Addresses come before the link is up, so that it never shows itself
 	 * without them; routes need it up. */
 	static int (*const steps[])(struct job * j, const struct link *l, struct error *e) = {
-	    configure_sysctls, configure_ethtool, configure_addresses, job_lease_addresses,  configure_up,
-	    configure_routes,  job_lease_routes,  configure_rules,     configure_neighbours,
+	    configure_sysctls, configure_ebpf,   configure_ethtool, configure_addresses, job_lease_addresses,
+	    configure_up,      configure_routes, job_lease_routes,  configure_rules,     configure_neighbours,
 	};
 	int r = 0;
 	for (size_t i = 0; i < ELEMENTS(steps) && r == 0; i++)
