@@ -219,13 +219,15 @@ struct attach_plan {
 };
 /* Build a plan; takes a copy of host and config. `warnings` (may be NULL) gets what of the host's state the pod does not get, and why.
  * Rules: pod name = configured or host's; no configured addresses → the host's with scope universe; host routes and permanent neighbours
- * are copied behind the configured ones, without duplicates, and without those whose preferred source or gateway the pod's addresses do not
- * cover; VF MTU ≤ PF MTU; MTU within the driver's range. */
+ * are copied behind the configured ones, without duplicates; a preferred source that the pod does not have is dropped, and a route whose
+ * gateway the pod's addresses do not reach; routes without a table, and all of the host's, go into the table of a VRF; VF MTU ≤ PF MTU; MTU
+ * within the driver's range. */
 int attach_plan_new(const struct device_facts *facts, const struct host_state *host, const struct network_config *config,
                     struct attach_plan **ret, struct error *warnings, struct error *e);
 /* The same configuration over the device and its host state as they are now, after a reboot. What the old plan had copied from the host
  * (addresses where none were configured, routes that carry a protocol) is taken from the new state. */
 int attach_plan_renew(const struct attach_plan *old, const struct device_facts *facts, const struct host_state *host,
                       struct attach_plan **ret, struct error *e);
+void route_format(const struct route *r, char *text, size_t size); /* "10.0.0.0/8 via 10.1.0.1 table 100" */
 struct attach_plan *attach_plan_ref(struct attach_plan *p);
 void attach_plan_unref(struct attach_plan *p); /* NULL allowed */

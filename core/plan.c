@@ -2,6 +2,7 @@
 /* From configuration and host state to what the mover does: config.h, attach_plan_new(). */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,9 +11,14 @@
 #include "core/base/str.h"
 #include "core/config_schema.h"
 
+/* Numbers of linux/rtnetlink.h and linux/if_addr.h. */
 enum {
 	SCOPE_UNIVERSE = 0,
-	ROUTE_ONLINK = 4, /* RTNH_F_ONLINK */
+	SCOPE_LINK = 253,
+	ROUTE_ONLINK = 4,                /* RTNH_F_ONLINK */
+	ROUTE_OF_A_PERSON = 3,           /* RTPROT_BOOT */
+	ADDRESS_DAD_FAILED = 0x08,       /* IFA_F_DADFAILED */
+	ADDRESS_NO_PREFIX_ROUTE = 0x200, /* IFA_F_NOPREFIXROUTE */
 };
 
 static const size_t host_bytes[] = {
@@ -114,26 +120,62 @@ static uint32_t table_of(const struct route *r)
 	return r->table ? r->table : CONFIG_TABLE_MAIN;
 }
 
-/* Whether the kernel would take the gateway as a neighbour on this link, given the pod's addresses and the routes so far. */
-static bool gateway_reachable(const struct network_config *pod, const struct route *r)
+void route_format(const struct route *r, char *text, size_t size)
 {
-	if (r->flags & ROUTE_ONLINK || is_link_local6(&r->gateway))
+	char destination[IP_TEXT_MAX], gateway[IP_TEXT_MAX], more[24] = "", table[24] = "";
+	const struct ip_address *via = r->n_hops ? &r->hops[0].gateway : &r->gateway;
+	ip_prefix_format(&r->destination, destination);
+	ip_address_format(via, gateway);
+	if (r->n_hops > 1)
+		snprintf(more, sizeof(more), " and %zu more", r->n_hops - 1);
+	if (table_of(r) != CONFIG_TABLE_MAIN)
+		snprintf(table, sizeof(table), " table %" PRIu32, r->table);
+	snprintf(text, size, "%s%s%s%s%s", destination, via->family != IP_NONE ? " via " : "", gateway, more, table);
+}
+
+static void warn(struct error *warnings, int code, const struct route *r, const char *why, const struct ip_address *which)
+{
+	char route[4 * IP_TEXT_MAX], text[IP_TEXT_MAX] = "";
+	route_format(r, route, sizeof(route));
+	if (which)
+		ip_address_format(which, text);
+	if (warnings)
+		error_append(warnings, code, "the host's route %s %s%s", route, why, text);
+}
+
+/* Whether the kernel would take the gateway as a neighbour on this link, given the pod's addresses and the routes so far. */
+static bool gateway_reachable(const struct network_config *pod, const struct route *r, const struct ip_address *gateway, uint8_t flags)
+{
+	if (gateway->family == IP_NONE || flags & ROUTE_ONLINK || is_link_local6(gateway))
 		return true;
 	for (size_t i = 0; i < pod->n_addresses; i++) {
 		struct ip_prefix link = pod->addresses[i].prefix;
 		if (pod->addresses[i].peer.family != IP_NONE)
 			link.address = pod->addresses[i].peer;
-		if (prefix_covers(&link, &r->gateway))
+		if (!(pod->addresses[i].flags & ADDRESS_NO_PREFIX_ROUTE) && prefix_covers(&link, gateway))
 			return true;
 	}
-	/* The kernel looks in the route's own table, and in those that rules lead to: at least main. */
+	/* The kernel looks in the route's own table, and in those that rules lead to: at least main. In IPv4 a gateway of a gateway is
+	 * none, and the scope tells. */
 	for (size_t i = 0; i < pod->n_routes; i++) {
 		const struct route *on_link = &pod->routes[i];
-		if (on_link->gateway.family == IP_NONE && prefix_covers(&on_link->destination, &r->gateway) &&
+		if (on_link->gateway.family == IP_NONE && !on_link->n_hops && prefix_covers(&on_link->destination, gateway) &&
+		    (gateway->family == IP_V6 || on_link->scope == SCOPE_LINK) &&
 		    (table_of(on_link) == CONFIG_TABLE_MAIN || table_of(on_link) == table_of(r)))
 			return true;
 	}
 	return false;
+}
+
+/* NULL = all are. */
+static const struct ip_address *unreachable_gateway(const struct network_config *pod, const struct route *r)
+{
+	if (!r->n_hops)
+		return gateway_reachable(pod, r, &r->gateway, r->flags) ? NULL : &r->gateway;
+	for (size_t i = 0; i < r->n_hops; i++)
+		if (!gateway_reachable(pod, r, &r->hops[i].gateway, r->hops[i].flags))
+			return &r->hops[i].gateway;
+	return NULL;
 }
 
 static bool source_present(const struct network_config *pod, const struct ip_address *source)
@@ -144,19 +186,46 @@ static bool source_present(const struct network_config *pod, const struct ip_add
 	return false;
 }
 
-/* A configured route replaces the host's to the same network; of the host's own, several may differ in metric or next hop. */
-static bool route_present(const struct network_config *pod, size_t n_configured, const struct route *r)
+/* A configured route replaces the host's to the same network; of the host's own, several may differ in metric or type of service. To the
+ * kernel they are one otherwise, whatever their next hop. */
+static const struct route *route_present(const struct network_config *pod, size_t n_configured, const struct route *r)
 {
 	for (size_t i = 0; i < pod->n_routes; i++) {
 		const struct route *have = &pod->routes[i];
-		if (config_route_same(have, r) &&
-		    (i < n_configured || (have->metric == r->metric && ip_address_equal(&have->gateway, &r->gateway))))
-			return true;
+		if (config_route_same(have, r) && (i < n_configured || (have->metric == r->metric && have->tos == r->tos)))
+			return have;
 	}
-	return false;
+	return NULL;
 }
 
-static int routes_add(struct network_config *pod, const struct host_state *host)
+static void route_add_host(struct network_config *pod, size_t n_configured, const struct route *of_host, struct error *warnings)
+{
+	struct route r = *of_host;
+	if (!r.protocol) /* what has none is configured */
+		r.protocol = ROUTE_OF_A_PERSON;
+	if (pod->vrf_name[0]) /* a VRF looks nowhere else */
+		r.table = pod->vrf_table;
+	const struct route *have = route_present(pod, n_configured, &r);
+	if (have) {
+		if (have >= pod->routes + n_configured && !ip_address_equal(&have->gateway, &r.gateway))
+			warn(warnings, -EEXIST, of_host, "is left out: there is another of the same metric", NULL);
+		return;
+	}
+	/* What a DHCP server will lend is not known yet, and brings its own routes. */
+	if (r.destination.address.family == IP_V4 ? pod->dhcp == 1 : pod->dhcp6 == 1)
+		warnings = NULL;
+	if (r.source.family != IP_NONE && !source_present(pod, &r.source)) {
+		warn(warnings, -EADDRNOTAVAIL, of_host, "loses its preferred source, which is no address of the pod: ", &r.source);
+		r.source = (struct ip_address){0};
+	}
+	const struct ip_address *gateway = unreachable_gateway(pod, &r);
+	if (gateway)
+		warn(warnings, -ENETUNREACH, of_host, "is left out: by no address of the pod is its gateway reachable: ", gateway);
+	else
+		pod->routes[pod->n_routes++] = r;
+}
+
+static int routes_add(struct network_config *pod, const struct host_state *host, struct error *warnings)
 {
 	if (!host->n_routes)
 		return 0;
@@ -169,22 +238,33 @@ static int routes_add(struct network_config *pod, const struct host_state *host)
 	free(pod->routes);
 	pod->routes = routes;
 
-	/* On-link routes first: a gateway may be reachable only through one of them. */
-	for (int with_gateway = 0; with_gateway < 2; with_gateway++)
+	/* On-link routes first: a gateway may be reachable only through one of them. And main before the other tables, which a VRF puts
+	 * together. */
+	for (int round = 0; round < 4; round++)
 		for (size_t i = 0; host->routes && i < host->n_routes; i++) {
 			const struct route *r = &host->routes[i];
-			if ((r->gateway.family != IP_NONE) != with_gateway || route_present(pod, n_configured, r) ||
-			    (r->source.family != IP_NONE && !source_present(pod, &r->source)) ||
-			    (with_gateway && !gateway_reachable(pod, r)))
-				continue;
-			pod->routes[pod->n_routes++] = *r;
+			bool with_gateway = r->gateway.family != IP_NONE || r->n_hops, other_table = table_of(r) != CONFIG_TABLE_MAIN;
+			if (round == 2 * with_gateway + other_table)
+				route_add_host(pod, n_configured, r, warnings);
 		}
 	return 0;
 }
 
-/* As new addresses of the pod's own: whatever renewed them on the host (DHCP client, router advertisements) will not do so in there, and
- * the label belongs to the host's name. */
-static int addresses_add(struct network_config *pod, const struct host_state *host)
+static struct address address_of_host(const struct address *a, bool renamed)
+{
+	struct address r = *a;
+	/* Whoever renewed it on the host (DHCP client, router advertisements) will not do so in there: it stays until the pod ends. One
+	 * that somebody deprecated for good stays so. */
+	if (a->valid_lifetime != UINT32_MAX || a->preferred_lifetime)
+		r.preferred_lifetime = UINT32_MAX;
+	r.valid_lifetime = UINT32_MAX;
+	r.protocol = 0; /* it is we who make this one */
+	if (renamed)    /* the label names the host's interface */
+		r.label[0] = '\0';
+	return r;
+}
+
+static int addresses_add(struct network_config *pod, const struct host_state *host, struct error *warnings)
 {
 	if (pod->n_addresses || pod->dhcp == 1 || !host->addresses)
 		return 0;
@@ -194,13 +274,14 @@ static int addresses_add(struct network_config *pod, const struct host_state *ho
 	size_t n = 0;
 	for (size_t i = 0; i < host->n_addresses; i++) {
 		const struct address *a = &host->addresses[i];
-		if (a->scope == SCOPE_UNIVERSE)
-			addresses[n++] = (struct address){.prefix = a->prefix,
-			                                  .valid_lifetime = UINT32_MAX,
-			                                  .preferred_lifetime = UINT32_MAX,
-			                                  .peer = a->peer,
-			                                  .broadcast = a->broadcast,
-			                                  .route_metric = a->route_metric};
+		bool lent = a->prefix.address.family == IP_V6 && pod->dhcp6 == 1;
+		bool failed = a->prefix.address.family == IP_V6 && a->flags & ADDRESS_DAD_FAILED;
+		char text[IP_TEXT_MAX];
+		ip_prefix_format(&a->prefix, text);
+		if (a->scope == SCOPE_UNIVERSE && !lent && failed && warnings)
+			error_append(warnings, -EADDRINUSE, "the host's address %s is left out: somebody else has it", text);
+		if (a->scope == SCOPE_UNIVERSE && !lent && !failed)
+			addresses[n++] = address_of_host(a, !str_equal(pod->ifname, host->ifname));
 	}
 	free(pod->addresses);
 	pod->addresses = addresses;
@@ -231,7 +312,7 @@ static int neighbours_add(struct network_config *pod, const struct host_state *h
 	return 0;
 }
 
-static int plan_fill(struct attach_plan *p, const struct network_config *config, const struct host_state *host)
+static int plan_fill(struct attach_plan *p, const struct network_config *config, const struct host_state *host, struct error *warnings)
 {
 	network_config_init(&p->pod);
 	int rc = network_config_merge(&p->pod, config);
@@ -241,9 +322,13 @@ static int plan_fill(struct attach_plan *p, const struct network_config *config,
 		return rc;
 	if (!p->pod.ifname[0])
 		STR_COPY(p->pod.ifname, p->host.ifname);
-	rc = addresses_add(&p->pod, &p->host);
+	/* The VRF's own table is where everything of its members is looked for. */
+	for (size_t i = 0; p->pod.vrf_name[0] && i < p->pod.n_routes; i++)
+		if (!p->pod.routes[i].table)
+			p->pod.routes[i].table = p->pod.vrf_table;
+	rc = addresses_add(&p->pod, &p->host, warnings);
 	if (!rc)
-		rc = routes_add(&p->pod, &p->host);
+		rc = routes_add(&p->pod, &p->host, warnings);
 	if (!rc)
 		rc = neighbours_add(&p->pod, &p->host);
 	/* Documented default of a rule; table 0 would make the kernel pick one for IPv4 and refuse for IPv6. */
@@ -256,14 +341,13 @@ static int plan_fill(struct attach_plan *p, const struct network_config *config,
 int attach_plan_new(const struct device_facts *facts, const struct host_state *host, const struct network_config *config,
                     struct attach_plan **ret, struct error *warnings, struct error *e)
 {
-	(void)warnings;
 	struct attach_plan *p = calloc(1, sizeof(*p));
 	if (!p)
 		return error_set(e, -ENOMEM, "out of memory");
 	p->references = 1;
 	p->facts = *facts;
 	struct error faults = {0};
-	int rc = plan_fill(p, config, host);
+	int rc = plan_fill(p, config, host, warnings);
 	if (rc == -ENOMEM)
 		error_set(&faults, rc, "out of memory");
 	else if (rc < 0)

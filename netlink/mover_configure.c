@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a device gets in the pod, once it is there under its name. */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/if_addr.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "core/base/cleanup.h"
-#include "core/base/mark.h"
 #include "core/base/str.h"
 #include "netlink/address.h"
 #include "netlink/ebpf.h"
@@ -19,54 +14,7 @@
 #include "netlink/netns.h"
 #include "netlink/private_flags.h"
 #include "netlink/route.h"
-
-/* ---- sysctls --------------------------------------------------------------------------------------------------------------------- */
-
-struct sysctl {
-	const char *path; /* %s = interface */
-	int value;        /* negative = as it is */
-	bool may_lack;    /* a kernel without IPv6 */
-};
-
-static int sysctl_write(const struct sysctl *c, const char *ifname, struct error *e)
-{
-	char path[128], value[16];
-	snprintf(path, sizeof(path), c->path, ifname);
-	int n = snprintf(value, sizeof(value), "%d\n", c->value);
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT && c->may_lack ? 0 : error_set(e, -errno, "cannot open %s: %s", path, strerror(errno));
-	mark("sysctl", "set", "begin");
-	ssize_t written = write(fd, value, (size_t)n);
-	mark("sysctl", "set", "end");
-	int r = written == n ? 0 : error_set(e, written < 0 ? -errno : -EIO, "cannot set %s to %d: %s", path, c->value, strerror(errno));
-	close(fd);
-	return r;
-}
-
-/* /proc/sys/net shows the namespace of the thread that opens the file, whichever /proc is mounted. */
-static int configure_sysctls(struct job *j, const struct link *l, struct error *e)
-{
-	(void)l;
-	const struct network_config *c = &j->plan->pod;
-	const struct sysctl table[] = {{"/proc/sys/net/ipv4/conf/%s/arp_ignore", c->arp_ignore, false},
-	                               {"/proc/sys/net/ipv4/conf/%s/arp_announce", c->arp_announce, false},
-	                               {"/proc/sys/net/ipv4/conf/%s/forwarding", c->forwarding, false},
-	                               {"/proc/sys/net/ipv6/conf/%s/forwarding", c->forwarding, true}};
-	bool any = false;
-	for (size_t i = 0; i < ELEMENTS(table); i++)
-		any |= table[i].value >= 0;
-	if (!any)
-		return 0;
-	int r = netns_enter(j->netns_fd, e);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < ELEMENTS(table) && r == 0; i++)
-		if (table[i].value >= 0)
-			r = sysctl_write(&table[i], c->ifname, e);
-	netns_return(j->m->host_fd);
-	return r;
-}
+#include "netlink/rule.h"
 
 /* ---- eBPF ------------------------------------------------------------------------------------------------------------------------ */
 
@@ -122,13 +70,15 @@ static int configure_addresses(struct job *j, const struct link *l, struct error
 	for (size_t i = 0; i < c->n_addresses; i++) {
 		struct address a = c->addresses[i];
 		char text[IP_TEXT_MAX];
-		/* Nobody in the pod renews what a client on the host leased, the host's label names the host's interface, and duplicate
-		 * address detection would keep an address unusable for the first seconds of the container's life. */
-		a.valid_lifetime = a.preferred_lifetime = UINT32_MAX;
-		a.label[0] = '\0';
+		/* What was copied from the host says all of this itself. */
+		if (c->addresses_given || a.valid_lifetime == 0) {
+			a.valid_lifetime = a.preferred_lifetime = UINT32_MAX;
+			set_broadcast(&a);
+		}
+		/* Detection would keep it unusable for the first seconds of the container's life. One that moves was looked for when the
+		 * host got it; for one that is configured, the claim's author is believed, as a container's runtime believes its IPAM. */
 		if (a.prefix.address.family == IP_V6)
 			a.flags |= IFA_F_NODAD;
-		set_broadcast(&a);
 		ip_prefix_format(&a.prefix, text);
 		int r = address_add(j->pod, l->ifindex, &a, e);
 		if (r < 0)
@@ -143,13 +93,17 @@ static int configure_routes(struct job *j, const struct link *l, struct error *e
 	/* Gateways must be reachable when their routes come: the routes on the link first. */
 	for (int with_gateway = 0; with_gateway <= 1; with_gateway++)
 		for (size_t i = 0; i < c->n_routes; i++) {
-			char text[3 * IP_TEXT_MAX];
-			if ((c->routes[i].gateway.family != IP_NONE) != with_gateway)
+			const struct route *route = &c->routes[i];
+			struct error ours = {0};
+			char text[4 * IP_TEXT_MAX];
+			if ((route->gateway.family != IP_NONE || route->n_hops > 0) != with_gateway)
 				continue;
-			int r = route_add(j->pod, l->ifindex, &c->routes[i], e);
-			route_format(&c->routes[i], text, sizeof(text));
-			if (r < 0)
-				return e ? error_prefix(e, "cannot add the route %s", text) : r;
+			int r = route_add(j->pod, l->ifindex, route, &ours);
+			/* What was only copied gives way to what the pod, or another device of it, has to the same place. */
+			if (r == 0 || (r == -EEXIST && route->protocol))
+				continue;
+			route_format(route, text, sizeof(text));
+			return error_set(e, r, "cannot add the route %s: %s", text, ours.text);
 		}
 	return 0;
 }
@@ -157,13 +111,7 @@ static int configure_routes(struct job *j, const struct link *l, struct error *e
 static int configure_rules(struct job *j, const struct link *l, struct error *e)
 {
 	(void)l;
-	const struct network_config *c = &j->plan->pod;
-	for (size_t i = 0; i < c->n_rules; i++) {
-		int r = rule_add(j->pod, &c->rules[i], e);
-		if (r < 0)
-			return e ? error_prefix(e, "cannot add rule %zu for table %u", i, c->rules[i].table) : r;
-	}
-	return 0;
+	return rules_add(j->pod, j->plan, e);
 }
 
 static int configure_neighbours(struct job *j, const struct link *l, struct error *e)
@@ -192,8 +140,8 @@ int job_configure(struct job *j, const struct link *l, struct error *e)
 	/* Each may be done again on a device that has it already. Addresses come before the link is up, so that it never shows itself
 	 * without them; routes need it up. */
 	static int (*const steps[])(struct job * j, const struct link *l, struct error *e) = {
-	    configure_sysctls, configure_ebpf,   configure_ethtool, configure_addresses, job_lease_addresses,
-	    configure_up,      configure_routes, job_lease_routes,  configure_rules,     configure_neighbours,
+	    job_configure_sysctls, configure_ebpf,   configure_ethtool, configure_addresses, job_lease_addresses,
+	    configure_up,          configure_routes, job_lease_routes,  configure_rules,     configure_neighbours,
 	};
 	int r = 0;
 	for (size_t i = 0; i < ELEMENTS(steps) && r == 0; i++)

@@ -7,15 +7,7 @@
 #include "core/base/str.h"
 #include "netlink/link_state.h"
 #include "netlink/mover_internal.h"
-#include "netlink/route.h"
-
-/* Rules belong to the namespace and outlive the link; everything else the pod side added goes with it. */
-static void remove_rules(struct job *j)
-{
-	const struct network_config *c = &j->plan->pod;
-	for (size_t i = 0; i < c->n_rules; i++)
-		(void)rule_remove(j->pod, &c->rules[i], NULL); /* gone already is as good */
-}
+#include "netlink/rule.h"
 
 /* The host's own name for it, or a temporary one when somebody took that meanwhile. */
 static int free_name(struct job *j, char name[IFNAME_SIZE], struct error *e)
@@ -81,7 +73,7 @@ int job_bring_home(struct job *j, const struct located *at, struct move_result *
 	int r = 0;
 	ret->place = at->place;
 	if (at->place == PLACE_POD) {
-		remove_rules(j);
+		rules_remove(j->pod, j->plan); /* everything else that the pod side added goes with the link */
 		r = move_home(j, &at->link, &now, e);
 		if (r < 0)
 			now.place = PLACE_UNKNOWN;

@@ -72,6 +72,8 @@ int job_configure(struct job *j, const struct link *l, struct error *e);
 /* What the job's leases give: MTU and addresses, and when the link is up, routes. What has expired is left out. */
 int job_lease_addresses(struct job *j, const struct link *l, struct error *e);
 int job_lease_routes(struct job *j, const struct link *l, struct error *e);
+/* Of its steps, the one that writes to /proc. */
+int job_configure_sysctls(struct job *j, const struct link *l, struct error *e);
 
 int job_read_back(struct job *j, int32_t ifindex, struct pod_state *ret, struct error *e);
 uint64_t boottime_ms(void);

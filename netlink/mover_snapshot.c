@@ -17,6 +17,7 @@
 #include "netlink/link_state.h"
 #include "netlink/mover_internal.h"
 #include "netlink/private_flags.h"
+#include "netlink/rule.h"
 #include "netlink/vf.h"
 
 uint64_t boottime_ms(void)
@@ -85,6 +86,8 @@ static int read_rest(struct mover *m, const struct link *l, struct host_state *s
 		return r;
 	const struct kept_owner owner = {l->ifindex, l->ifname, &l->mac, state->addresses, state->n_addresses};
 	r = kept_read(m->host, &owner, state, e);
+	if (r == 0)
+		r = rules_read(m->host, l->ifname, state, e);
 	if (r < 0)
 		return r;
 	if (devconf_read_more(l->ifname, &state->more_sysctls) < 0)

@@ -2,9 +2,7 @@
 #include "netlink/route.h"
 
 #include <errno.h>
-#include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/base/cleanup.h"
@@ -32,24 +30,96 @@ static bool take_ip(const struct nlattr *a, uint8_t family, struct ip_address *r
 	return true;
 }
 
-static int take_nexthops(const struct nlattr *a, struct route_message *m)
+/* The gateway of a route or of one of its next hops; false = malformed. */
+static bool take_gateway(struct nlattr *const *tb, uint8_t family, struct ip_address *ret, bool *partial)
+{
+	struct rtvia via;
+	if (!tb[RTA_VIA])
+		return take_ip(tb[RTA_GATEWAY], family, ret);
+	if (nla_len(tb[RTA_VIA]) < (int)sizeof(via))
+		return false;
+	memcpy(&via, nla_data(tb[RTA_VIA]), sizeof(via));
+	if (via.rtvia_family != AF_INET6) {
+		*partial = true;
+		return true;
+	}
+	if (nla_len(tb[RTA_VIA]) != (int)(sizeof(via) + family_length(IP_V6)))
+		return false;
+	*ret = (struct ip_address){.family = IP_V6};
+	memcpy(ret->bytes, (const uint8_t *)nla_data(tb[RTA_VIA]) + sizeof(via), family_length(IP_V6));
+	return true;
+}
+
+static bool take_hop(const struct rtnexthop *hop, const uint8_t *data, struct route_message *m)
+{
+	struct nlattr *tb[RTA_MAX + 1];
+	struct next_hop h = {.weight = hop->rtnh_hops + 1u, .flags = hop->rtnh_flags & RTNH_F_ONLINK};
+	if (nla_parse(tb, RTA_MAX, (struct nlattr *)(uintptr_t)data, hop->rtnh_len - (int)sizeof(*hop), NULL) < 0 ||
+	    !take_gateway(tb, m->family, &h.gateway, &m->partial))
+		return false;
+	if (m->n_oifs < ROUTE_NEXTHOPS_MAX)
+		m->oifs[m->n_oifs++] = hop->rtnh_ifindex;
+	m->partial |= tb[RTA_ENCAP] || tb[RTA_NEWDST] || m->route.n_hops == ROUTE_HOPS_MAX;
+	if (m->route.n_hops < ROUTE_HOPS_MAX)
+		m->route.hops[m->route.n_hops++] = h;
+	return true;
+}
+
+static bool take_hops(const struct nlattr *a, struct route_message *m)
 {
 	const uint8_t *p = nla_data(a);
 	size_t left = (size_t)nla_len(a);
 	while (left >= sizeof(struct rtnexthop)) {
 		struct rtnexthop hop;
 		memcpy(&hop, p, sizeof(hop));
-		if (hop.rtnh_len < sizeof(hop) || hop.rtnh_len > left)
-			return -EBADMSG;
-		if (m->n_oifs < ROUTE_NEXTHOPS_MAX)
-			m->oifs[m->n_oifs++] = hop.rtnh_ifindex;
+		if (hop.rtnh_len < sizeof(hop) || hop.rtnh_len > left || !take_hop(&hop, p + sizeof(hop), m))
+			return false;
 		size_t step = RTNH_ALIGN(hop.rtnh_len);
 		if (step >= left)
 			break;
 		p += step;
 		left -= step;
 	}
-	return 0;
+	if (m->route.n_hops == 1) { /* as a route says it that has no others */
+		m->route.gateway = m->route.hops[0].gateway;
+		m->route.flags |= m->route.hops[0].flags;
+		m->route.n_hops = 0;
+		m->route.hops[0] = (struct next_hop){0};
+	}
+	return true;
+}
+
+static const struct metric {
+	int type;
+	size_t offset;
+} metrics[] = {
+    {RTAX_LOCK, offsetof(struct route, locked)},           {RTAX_MTU, offsetof(struct route, mtu)},
+    {RTAX_ADVMSS, offsetof(struct route, advmss)},         {RTAX_HOPLIMIT, offsetof(struct route, hop_limit)},
+    {RTAX_INITCWND, offsetof(struct route, initial_cwnd)}, {RTAX_INITRWND, offsetof(struct route, initial_rwnd)},
+};
+
+static uint32_t metric_value(const struct route *r, size_t i)
+{
+	uint32_t value;
+	memcpy(&value, (const char *)r + metrics[i].offset, sizeof(value));
+	return value;
+}
+
+static bool take_metrics(struct nlattr *a, struct route *r)
+{
+	struct nlattr *tb[RTAX_MAX + 1];
+	if (!a)
+		return true;
+	if (nla_parse_nested(tb, RTAX_MAX, a, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < ELEMENTS(metrics); i++) {
+		const struct nlattr *value = tb[metrics[i].type];
+		if (value && nla_len(value) != (int)sizeof(uint32_t))
+			return false;
+		if (value)
+			memcpy((char *)r + metrics[i].offset, nla_data(value), sizeof(uint32_t));
+	}
+	return true;
 }
 
 int route_parse(const struct nlmsghdr *h, struct route_message *ret)
@@ -67,32 +137,40 @@ int route_parse(const struct nlmsghdr *h, struct route_message *ret)
 	uint8_t family = info.rtm_family == AF_INET ? IP_V4 : IP_V6;
 	struct route_message m = {.family = family,
 	                          .flags = info.rtm_flags,
-	                          .tos = info.rtm_tos,
-	                          .multipath = tb[RTA_MULTIPATH],
-	                          .encapsulated = tb[RTA_ENCAP] || tb[RTA_NEWDST],
+	                          .partial = tb[RTA_ENCAP] || tb[RTA_NEWDST] || info.rtm_src_len > 0,
 	                          .route = {.destination = {.address = {.family = family}, .length = info.rtm_dst_len},
 	                                    .table = tb[RTA_TABLE] ? nla_get_u32(tb[RTA_TABLE]) : info.rtm_table,
 	                                    .metric = tb[RTA_PRIORITY] ? nla_get_u32(tb[RTA_PRIORITY]) : 0,
 	                                    .scope = info.rtm_scope,
 	                                    .protocol = info.rtm_protocol,
 	                                    .type = info.rtm_type,
+	                                    .tos = info.rtm_tos,
 	                                    .flags = (uint8_t)(info.rtm_flags & RTNH_F_ONLINK)}};
 	if (info.rtm_dst_len > 8 * family_length(family) || !take_ip(tb[RTA_DST], family, &m.route.destination.address) ||
-	    !take_ip(tb[RTA_GATEWAY], family, &m.route.gateway) || !take_ip(tb[RTA_PREFSRC], family, &m.route.source))
+	    !take_gateway(tb, family, &m.route.gateway, &m.partial) || !take_ip(tb[RTA_PREFSRC], family, &m.route.source) ||
+	    !take_metrics(tb[RTA_METRICS], &m.route))
 		return -EBADMSG;
 	if (tb[RTA_OIF])
 		m.oifs[m.n_oifs++] = (int32_t)nla_get_u32(tb[RTA_OIF]);
-	if (tb[RTA_MULTIPATH] && take_nexthops(tb[RTA_MULTIPATH], &m) < 0)
+	if (tb[RTA_MULTIPATH] && !take_hops(tb[RTA_MULTIPATH], &m))
 		return -EBADMSG;
 	*ret = m;
 	return 0;
+}
+
+bool route_is_through(const struct route_message *m, int32_t ifindex)
+{
+	for (size_t i = 0; i < m->n_oifs; i++)
+		if (m->oifs[i] != ifindex)
+			return false;
+	return m->n_oifs > 0;
 }
 
 bool route_is_configured(const struct route_message *m)
 {
 	const struct route *r = &m->route;
 	return r->protocol != RTPROT_KERNEL && r->protocol != RTPROT_RA && r->protocol != RTPROT_REDIRECT && !(m->flags & RTM_F_CLONED) &&
-	       r->table != RT_TABLE_LOCAL && r->type == RTN_UNICAST && !m->multipath && !m->encapsulated && m->n_oifs == 1;
+	       r->table != RT_TABLE_LOCAL && r->type == RTN_UNICAST && !m->partial;
 }
 
 struct nl_msg *route_dump_request(uint8_t family, uint32_t table, int32_t oif)
@@ -102,17 +180,6 @@ struct nl_msg *route_dump_request(uint8_t family, uint32_t table, int32_t oif)
 	if (!m || (table >= 256 && nla_put_u32(m, RTA_TABLE, table) < 0) || (oif > 0 && nla_put_u32(m, RTA_OIF, (uint32_t)oif) < 0))
 		return NULL;
 	return TAKE_PTR(m);
-}
-
-void route_format(const struct route *r, char *text, size_t size)
-{
-	char destination[IP_TEXT_MAX], gateway[IP_TEXT_MAX], table[24] = "";
-	ip_prefix_format(&r->destination, destination);
-	ip_address_format(&r->gateway, gateway);
-	if (r->table != 0 && r->table != RT_TABLE_MAIN)
-		snprintf(table, sizeof(table), " table %u", r->table);
-	snprintf(text, size, "%s%s%s%s", destination, r->gateway.family != IP_NONE ? " via " : "",
-	         r->gateway.family != IP_NONE ? gateway : "", table);
 }
 
 /* ---- adding ---------------------------------------------------------------------------------------------------------------------- */
@@ -127,11 +194,51 @@ static uint32_t table_of(uint32_t table)
 	return table ? table : RT_TABLE_MAIN;
 }
 
-struct route_search {
-	const struct route *wanted;
-	int32_t ifindex;
-	bool found;
-};
+static bool put_gateway(struct nl_msg *m, uint8_t family, const struct ip_address *gateway)
+{
+	uint8_t other[sizeof(struct rtvia) + 16];
+	const struct rtvia via = {.rtvia_family = gateway->family == IP_V4 ? AF_INET : AF_INET6};
+	if (gateway->family == IP_NONE || gateway->family == family)
+		return put_ip(m, RTA_GATEWAY, gateway);
+	memcpy(other, &via, sizeof(via));
+	memcpy(other + sizeof(via), gateway->bytes, family_length(gateway->family));
+	return nla_put(m, RTA_VIA, (int)(sizeof(via) + family_length(gateway->family)), other) == 0;
+}
+
+static bool put_hops(struct nl_msg *m, int32_t ifindex, const struct route *r)
+{
+	struct nlattr *nest = r->n_hops ? nla_nest_start(m, RTA_MULTIPATH) : NULL;
+	bool ok = nest || !r->n_hops;
+	for (size_t i = 0; i < r->n_hops && ok; i++) {
+		const struct next_hop *h = &r->hops[i];
+		struct rtnexthop *hop = nlmsg_reserve(m, sizeof(*hop), NLMSG_ALIGNTO);
+		if (!hop)
+			return false;
+		*hop = (struct rtnexthop){
+		    .rtnh_ifindex = ifindex, .rtnh_flags = h->flags, .rtnh_hops = (uint8_t)(h->weight ? h->weight - 1 : 0)};
+		ok = put_gateway(m, r->destination.address.family, &h->gateway);
+		hop->rtnh_len = (unsigned short)((char *)nlmsg_tail(nlmsg_hdr(m)) - (char *)hop);
+	}
+	if (nest)
+		nla_nest_end(m, nest);
+	return ok;
+}
+
+static bool put_metrics(struct nl_msg *m, const struct route *r)
+{
+	struct nlattr *nest = NULL;
+	bool ok = true;
+	for (size_t i = 0; i < ELEMENTS(metrics) && ok; i++) {
+		uint32_t value = metric_value(r, i);
+		if (value && !nest)
+			ok = (nest = nla_nest_start(m, RTA_METRICS)) != NULL;
+		if (value && ok)
+			ok = nla_put_u32(m, metrics[i].type, value) == 0;
+	}
+	if (nest)
+		nla_nest_end(m, nest);
+	return ok;
+}
 
 /* IPv6 gives 1024 to routes without a metric. */
 static uint32_t metric_of(const struct route *r)
@@ -139,110 +246,102 @@ static uint32_t metric_of(const struct route *r)
 	return r->metric == 0 && r->destination.address.family == IP_V6 ? 1024 : r->metric;
 }
 
+static bool same_hops(const struct route *a, const struct route *b)
+{
+	bool same = a->n_hops == b->n_hops && ip_address_equal(&a->gateway, &b->gateway);
+	for (size_t i = 0; i < a->n_hops && same; i++)
+		same = ip_address_equal(&a->hops[i].gateway, &b->hops[i].gateway) &&
+		       (a->hops[i].weight ? a->hops[i].weight : 1) == (b->hops[i].weight ? b->hops[i].weight : 1);
+	return same;
+}
+
+static bool same_metrics(const struct route *a, const struct route *b)
+{
+	for (size_t i = 0; i < ELEMENTS(metrics); i++)
+		if (metric_value(a, i) != metric_value(b, i))
+			return false;
+	return true;
+}
+
+struct route_search {
+	const struct route *wanted;
+	int32_t ifindex;
+	bool found; /* the same way to the same place */
+	bool same;  /* and in all else that was asked for */
+};
+
 static int see_same(const struct nlmsghdr *h, void *user)
 {
 	struct route_search *q = user;
+	const struct route *wanted = q->wanted;
 	struct route_message m;
-	struct ip_prefix destination = q->wanted->destination;
-	if (!h || route_parse(h, &m) < 0 || m.family != destination.address.family || m.n_oifs != 1 || m.multipath)
+	struct ip_prefix destination = wanted->destination;
+	if (!h || route_parse(h, &m) < 0 || m.family != destination.address.family || m.partial || !route_is_through(&m, q->ifindex))
 		return 0;
 	ip_prefix_mask(&destination);
-	if (m.oifs[0] == q->ifindex && ip_prefix_equal(&m.route.destination, &destination) &&
-	    ip_address_equal(&m.route.gateway, &q->wanted->gateway) && table_of(m.route.table) == table_of(q->wanted->table) &&
-	    metric_of(&m.route) == metric_of(q->wanted) &&
-	    (q->wanted->source.family == IP_NONE || ip_address_equal(&m.route.source, &q->wanted->source)))
-		q->found = true;
+	if (!ip_prefix_equal(&m.route.destination, &destination) || table_of(m.route.table) != table_of(wanted->table) ||
+	    metric_of(&m.route) != metric_of(wanted) || m.route.tos != wanted->tos || !same_hops(&m.route, wanted))
+		return 0;
+	q->found = true;
+	q->same =
+	    same_metrics(&m.route, wanted) && (wanted->source.family == IP_NONE || ip_address_equal(&m.route.source, &wanted->source));
 	return 0;
 }
 
 /* A connected route that was copied from the host meets the one the kernel made for the address: same route, other protocol. */
-static bool route_exists(struct nlsock *s, int32_t ifindex, const struct route *r)
+static struct route_search search_same(struct nlsock *s, int32_t ifindex, const struct route *r)
 {
 	struct route_search q = {.wanted = r, .ifindex = ifindex};
 	uint8_t family = r->destination.address.family == IP_V4 ? AF_INET : AF_INET6;
 	_cleanup_nlmsg_ struct nl_msg *m = route_dump_request(family, table_of(r->table), ifindex);
-	return nlsock_dump(s, m, see_same, &q, NULL) >= 0 && q.found;
+	if (nlsock_dump(s, m, see_same, &q, NULL) < 0)
+		q.found = false;
+	return q;
 }
 
-int route_add(struct nlsock *s, int32_t ifindex, const struct route *r, struct error *e)
+static int route_ask(struct nlsock *s, uint16_t flags, int32_t ifindex, const struct route *r, struct error *e)
 {
 	struct ip_prefix destination = r->destination;
 	ip_prefix_mask(&destination); /* the kernel refuses host bits */
 	uint32_t table = table_of(r->table);
-	struct rtmsg info = {.rtm_family = destination.address.family == IP_V4 ? AF_INET : AF_INET6,
+	uint8_t family = destination.address.family;
+	struct rtmsg info = {.rtm_family = family == IP_V4 ? AF_INET : AF_INET6,
 	                     .rtm_dst_len = destination.length,
+	                     .rtm_tos = r->tos,
 	                     .rtm_table = (uint8_t)(table < 256 ? table : RT_TABLE_UNSPEC),
 	                     .rtm_protocol = r->protocol ? r->protocol : RTPROT_BOOT,
 	                     .rtm_scope = r->scope,
 	                     .rtm_type = r->type ? r->type : RTN_UNICAST,
 	                     .rtm_flags = r->flags};
-	_cleanup_nlmsg_ struct nl_msg *m = nlsock_request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &info, sizeof(info));
+	_cleanup_nlmsg_ struct nl_msg *m = nlsock_request(RTM_NEWROUTE, flags, &info, sizeof(info));
 	if (!m)
 		return error_set(e, -ENOMEM, "out of memory");
 	bool ok =
-	    nla_put_u32(m, RTA_OIF, (uint32_t)ifindex) == 0 && put_ip(m, RTA_GATEWAY, &r->gateway) && put_ip(m, RTA_PREFSRC, &r->source);
+	    r->n_hops ? put_hops(m, ifindex, r) : nla_put_u32(m, RTA_OIF, (uint32_t)ifindex) == 0 && put_gateway(m, family, &r->gateway);
+	ok = ok && put_ip(m, RTA_PREFSRC, &r->source) && put_metrics(m, r);
 	if (destination.length > 0)
-		ok &= put_ip(m, RTA_DST, &destination.address);
+		ok = ok && put_ip(m, RTA_DST, &destination.address);
 	if (table >= 256)
-		ok &= nla_put_u32(m, RTA_TABLE, table) == 0;
+		ok = ok && nla_put_u32(m, RTA_TABLE, table) == 0;
 	if (r->metric > 0)
-		ok &= nla_put_u32(m, RTA_PRIORITY, r->metric) == 0;
-	if (!ok)
-		return error_set(e, -EMSGSIZE, "request too large");
-	int result = nlsock_ask(s, m, NULL, NULL, e);
-	if (result == -EEXIST && route_exists(s, ifindex, r)) {
-		if (e)
-			*e = (struct error){0};
-		return 0;
-	}
-	return result;
-}
-
-/* Rules of ours bear it, so that the very same rule made by the pod itself is another one, and stays when ours goes. The kernel knows no
- * meaning for this number, and iproute2 no name. */
-enum { RULE_PROTOCOL = 211 };
-
-static int rule_ask(struct nlsock *s, uint16_t type, uint16_t flags, const struct rule *r, struct error *e)
-{
-	bool v6 = r->source.address.family == IP_V6 || r->destination.address.family == IP_V6;
-	uint32_t table = table_of(r->table);
-	struct ip_prefix source = r->source, destination = r->destination;
-	ip_prefix_mask(&source);
-	ip_prefix_mask(&destination);
-	struct fib_rule_hdr info = {.family = v6 ? AF_INET6 : AF_INET,
-	                            .src_len = source.length,
-	                            .dst_len = destination.length,
-	                            .table = (uint8_t)(table < 256 ? table : RT_TABLE_UNSPEC),
-	                            .action = FR_ACT_TO_TBL};
-	_cleanup_nlmsg_ struct nl_msg *m = nlsock_request(type, flags, &info, sizeof(info));
-	if (!m)
-		return error_set(e, -ENOMEM, "out of memory");
-	bool ok = nla_put_u32(m, FRA_TABLE, table) == 0;
-	if (source.length > 0)
-		ok &= put_ip(m, FRA_SRC, &source.address);
-	if (destination.length > 0)
-		ok &= put_ip(m, FRA_DST, &destination.address);
-	/* Without one the kernel picks the place before its own `main` rule; 0 would be the place before everything. */
-	if (r->has_priority)
-		ok &= nla_put_u32(m, FRA_PRIORITY, r->priority) == 0;
-	ok &= nla_put_u8(m, FRA_PROTOCOL, RULE_PROTOCOL) == 0;
+		ok = ok && nla_put_u32(m, RTA_PRIORITY, r->metric) == 0;
 	if (!ok)
 		return error_set(e, -EMSGSIZE, "request too large");
 	return nlsock_ask(s, m, NULL, NULL, e);
 }
 
-int rule_add(struct nlsock *s, const struct rule *r, struct error *e)
+int route_add(struct nlsock *s, int32_t ifindex, const struct route *r, struct error *e)
 {
 	struct error ours = {0};
-	int result = rule_ask(s, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, r, &ours);
-	if (result == -EEXIST) /* the kernel compares every selector: it is the same rule */
-		return 0;
+	int result = route_ask(s, NLM_F_CREATE | NLM_F_EXCL, ifindex, r, &ours);
+	if (result == -EEXIST) {
+		struct route_search q = search_same(s, ifindex, r);
+		if (q.found && q.same)
+			return 0;
+		if (q.found) /* the kernel's own is the right way, but without the MTU or whatever else was asked for */
+			return route_ask(s, NLM_F_CREATE | NLM_F_REPLACE, ifindex, r, e);
+	}
 	return result < 0 ? error_set(e, result, "%s", ours.text) : 0;
-}
-
-int rule_remove(struct nlsock *s, const struct rule *r, struct error *e)
-{
-	return rule_ask(s, RTM_DELRULE, 0, r, e);
 }
 
 /* ---- neighbours ------------------------------------------------------------------------------------------------------------------ */

@@ -11,6 +11,7 @@
 #include "netlink/link_state.h"
 #include "netlink/monitor_internal.h"
 #include "netlink/route.h"
+#include "netlink/rule.h"
 #include "netlink/vf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -82,6 +83,18 @@ static void walk(struct bytes *objects)
 	}
 }
 
+/* Rules of a host that go with a link, and what a record from disk may hold in their place. */
+static void bring_rules(const struct nlmsghdr *h, struct attach_plan *p)
+{
+	struct bytes rules = {0};
+	(void)rule_take(h, "nic0", &p->host);
+	if (rules_of(p, &rules) == 0)
+		for (struct nlmsghdr *asked = NULL; (asked = kept_next(&rules, asked));)
+			if (!rule_is(asked, asked))
+				abort();
+	free(rules.data);
+}
+
 static void take(struct monitor_table *t, const struct nlmsghdr *h)
 {
 	int before = (int)t->n_links;
@@ -110,6 +123,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const struct mac mac = {6, {2, 0, 0, 0, 0, 1}};
 	static const struct address address = {.prefix = {{IP_V4, {10, 5, 0, 2}}, 24}};
 	const struct kept_owner owner = {4, "nic0", &mac, &address, 1};
+	struct route in_table = {.table = 300};
+	struct attach_plan plan = {.host = {.ifname = "nic0", .routes = &in_table, .n_routes = 1}, .pod = {.ifname = "net1"}};
 	struct bytes kept = {0};
 	struct monitor_table t = {.sysfs = "/nonexistent"};
 	if (size > NLSOCK_RECEIVE_SIZE || pci_names_new(&t.names) < 0)
@@ -123,6 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			parse(h);
 			parse_state(h);
 			take(&t, h);
+			bring_rules(h, &plan);
 			if (kept_take(h, &owner, &kept) == 0 && kept_kind(kept_next(&kept, NULL), 4) == 0)
 				abort();
 		}
@@ -131,6 +147,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		/* The same as a record from disk may hold it. */
 		struct bytes record = {copy, size};
 		walk(&record);
+		free(plan.host.pod_rules.data);
+		plan.host.pod_rules = record;
+		bring_rules(&(const struct nlmsghdr){.nlmsg_len = sizeof(struct nlmsghdr)}, &plan);
 		(void)table_note_uevent(&t, (const char *)copy, size);
 		(void)table_flush(&t, false, &to, NULL);
 		(void)table_flush_uplinks(&t, &to, NULL);

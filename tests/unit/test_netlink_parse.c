@@ -372,7 +372,9 @@ static void next_hops_are_read(void **state)
 	assert_int_equal(parse_route(m, &r), 0);
 	assert_int_equal(r.n_oifs, 3);
 	assert_int_equal(r.oifs[2], 6);
-	assert_false(route_is_configured(&r));
+	assert_int_equal(r.route.n_hops, 3);
+	assert_int_equal(r.route.hops[0].weight, 1);
+	assert_false(route_is_through(&r, 4));
 	static const uint16_t bad[] = {0, 7, 9, 60000};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		hops[2].rtnh_len = bad[i];
@@ -387,13 +389,104 @@ static void next_hops_are_read(void **state)
 	nla_put(m, RTA_MULTIPATH, sizeof(many), many);
 	assert_int_equal(parse_route(m, &r), 0);
 	assert_int_equal(r.n_oifs, ROUTE_NEXTHOPS_MAX);
+	assert_int_equal(r.route.n_hops, ROUTE_HOPS_MAX);
+	assert_true(r.partial);
+	assert_false(route_is_configured(&r));
+}
+
+/* One next hop of a multipath route: its header, and a gateway behind it. */
+static void put_hop(struct nl_msg *m, int32_t ifindex, uint8_t hops, uint8_t flags, int type, const void *data, int len)
+{
+	struct rtnexthop *hop = nlmsg_reserve(m, sizeof(*hop), NLMSG_ALIGNTO);
+	assert_non_null(hop);
+	*hop = (struct rtnexthop){.rtnh_ifindex = ifindex, .rtnh_hops = hops, .rtnh_flags = flags};
+	assert_int_equal(nla_put(m, type, len, data), 0);
+	hop->rtnh_len = (unsigned short)((char *)nlmsg_tail(nlmsg_hdr(m)) - (char *)hop);
+}
+
+static void gateways_are_read(void **state)
+{
+	(void)state;
+	static const uint8_t gateway[4] = {10, 0, 0, 1}, via6[18] = {AF_INET6, 0, 0xfe, 0x80, [17] = 1},
+			     via4[6] = {AF_INET, 0, 10, 0, 0, 1};
+	struct route_message r;
+	struct nl_msg *m = route_of(AF_INET, 0, RTPROT_STATIC);
+	struct nlattr *nest = nla_nest_start(m, RTA_MULTIPATH);
+	put_hop(m, 7, 0, 0, RTA_GATEWAY, gateway, 4);
+	put_hop(m, 7, 4, RTNH_F_ONLINK | RTNH_F_LINKDOWN, RTA_VIA, via6, sizeof(via6));
+	nla_nest_end(m, nest);
+	assert_int_equal(parse_route(m, &r), 0);
+	assert_true(route_is_configured(&r) && route_is_through(&r, 7));
+	assert_int_equal(r.route.n_hops, 2);
+	assert_int_equal(r.route.gateway.family, IP_NONE);
+	assert_memory_equal(r.route.hops[0].gateway.bytes, gateway, 4);
+	assert_int_equal(r.route.hops[1].gateway.family, IP_V6);
+	assert_int_equal(r.route.hops[1].gateway.bytes[15], 1);
+	assert_int_equal(r.route.hops[1].weight, 5);
+	assert_int_equal(r.route.hops[1].flags, RTNH_F_ONLINK);
+
+	/* A single one is a route like any other. */
+	m = route_of(AF_INET, 0, RTPROT_STATIC);
+	nest = nla_nest_start(m, RTA_MULTIPATH);
+	put_hop(m, 7, 0, RTNH_F_ONLINK, RTA_GATEWAY, gateway, 4);
+	nla_nest_end(m, nest);
+	assert_int_equal(parse_route(m, &r), 0);
+	assert_int_equal(r.route.n_hops, 0);
+	assert_int_equal(r.route.flags, RTNH_F_ONLINK);
+	assert_memory_equal(r.route.gateway.bytes, gateway, 4);
+
+	/* What cannot be said is not left out in silence. */
+	m = route_of(AF_INET, 0, RTPROT_STATIC);
+	nest = nla_nest_start(m, RTA_MULTIPATH);
+	put_hop(m, 7, 0, 0, RTA_ENCAP, gateway, 4);
+	nla_nest_end(m, nest);
+	assert_int_equal(parse_route(m, &r), 0);
+	assert_false(route_is_configured(&r));
+	m = route_of(AF_INET, 0, RTPROT_STATIC);
+	nla_put(m, RTA_VIA, sizeof(via4), via4);
+	assert_int_equal(parse_route(m, &r), 0);
+	assert_false(route_is_configured(&r));
+	for (int cut = 1; cut < 18; cut++) {
+		m = route_of(AF_INET, 0, RTPROT_STATIC);
+		nla_put(m, RTA_VIA, 18 - cut, via6);
+		assert_int_equal(parse_route(m, &r), -EBADMSG);
+	}
+}
+
+static void metrics_are_read(void **state)
+{
+	(void)state;
+	struct route_message r = {0};
+	struct nl_msg *m = route_of(AF_INET, 0, RTPROT_STATIC);
+	struct nlattr *nest = nla_nest_start(m, RTA_METRICS);
+	nla_put_u32(m, RTAX_LOCK, 1 << RTAX_MTU);
+	nla_put_u32(m, RTAX_MTU, 1300);
+	nla_put_u32(m, RTAX_ADVMSS, 1200);
+	nla_put_u32(m, RTAX_HOPLIMIT, 60);
+	nla_put_u32(m, RTAX_INITCWND, 20);
+	nla_put_u32(m, RTAX_INITRWND, 30);
+	nla_put_string(m, RTAX_CC_ALGO, "cubic");
+	nla_nest_end(m, nest);
+	assert_int_equal(parse_route(m, &r), 0);
+	assert_int_equal(r.route.locked, 1 << RTAX_MTU);
+	assert_int_equal(r.route.mtu, 1300);
+	assert_int_equal(r.route.advmss, 1200);
+	assert_int_equal(r.route.hop_limit, 60);
+	assert_int_equal(r.route.initial_cwnd, 20);
+	assert_int_equal(r.route.initial_rwnd, 30);
+	m = route_of(AF_INET, 0, RTPROT_STATIC);
+	nest = nla_nest_start(m, RTA_METRICS);
+	nla_put_u8(m, RTAX_MTU, 1);
+	nla_nest_end(m, nest);
+	assert_int_equal(parse_route(m, &r), -EBADMSG);
+	assert_int_equal(r.route.mtu, 1300);
 }
 
 static void malformed_routes(void **state)
 {
 	(void)state;
 	static const uint8_t bytes[16] = {0};
-	struct route_message r = {.tos = 9};
+	struct route_message r = {.family = 9};
 	assert_int_equal(parse_route(route_of(AF_INET, 33, 0), &r), -EBADMSG);
 	assert_int_equal(parse_route(route_of(AF_PACKET, 0, 0), &r), -ENOMSG);
 	struct nl_msg *m = route_of(AF_INET6, 64, 0);
@@ -402,7 +495,7 @@ static void malformed_routes(void **state)
 	m = route_of(AF_INET6, 64, 0);
 	nla_put(m, RTA_OIF, 2, bytes);
 	assert_int_equal(parse_route(m, &r), -EBADMSG);
-	assert_int_equal(r.tos, 9);
+	assert_int_equal(r.family, 9);
 }
 
 static void neighbours_are_read(void **state)
@@ -472,6 +565,8 @@ int main(void)
 	    cmocka_unit_test(kernel_made_addresses_are_known),
 	    cmocka_unit_test(route_is_read),
 	    cmocka_unit_test(next_hops_are_read),
+	    cmocka_unit_test(gateways_are_read),
+	    cmocka_unit_test(metrics_are_read),
 	    cmocka_unit_test(malformed_routes),
 	    cmocka_unit_test(neighbours_are_read),
 	    cmocka_unit_test(kernels_words_are_found),

@@ -49,7 +49,8 @@ static struct route *host_route(struct host_state *h, const char *destination, c
 {
 	h->routes = realloc(h->routes, (h->n_routes + 1) * sizeof(*h->routes));
 	assert_non_null(h->routes);
-	h->routes[h->n_routes] = (struct route){.destination = prefix(destination), .gateway = address(gateway), .source = address(source)};
+	h->routes[h->n_routes] = (struct route){
+	    .destination = prefix(destination), .gateway = address(gateway), .source = address(source), .scope = gateway ? 0 : 253};
 	return &h->routes[h->n_routes++];
 }
 
@@ -78,6 +79,8 @@ static struct device_facts facts_eth0(void)
 	return f;
 }
 
+static struct error warnings; /* of the last plan */
+
 static int plan(const struct device_facts *facts, const struct host_state *host, const char *config, struct attach_plan **ret,
                 struct error *e)
 {
@@ -87,7 +90,8 @@ static int plan(const struct device_facts *facts, const struct host_state *host,
 	if (network_config_parse(&v, &c, &parse) < 0)
 		fail_msg("%s", parse.text);
 	value_free(&v);
-	int rc = attach_plan_new(facts, host, &c, ret, NULL, e);
+	warnings = (struct error){0};
+	int rc = attach_plan_new(facts, host, &c, ret, &warnings, e);
 	network_config_free(&c);
 	return rc;
 }
@@ -169,8 +173,9 @@ static void test_addresses(void **state)
 	assert_int_equal(plan(&facts, &h, "{}", &p, NULL), 0);
 	assert_int_equal(p->pod.n_addresses, 2);
 	assert_int_equal(p->pod.addresses[0].valid_lifetime, UINT32_MAX);
-	assert_int_equal(p->pod.addresses[0].flags, 0);
-	assert_string_equal(p->pod.addresses[0].label, "");
+	assert_int_equal(p->pod.addresses[0].preferred_lifetime, UINT32_MAX);
+	assert_int_equal(p->pod.addresses[0].flags, 0x80);
+	assert_string_equal(p->pod.addresses[0].label, "eth0:1");
 	assert_int_equal(p->pod.addresses[0].route_metric, 7);
 	/* The host's own stay as they were, for the way back. */
 	assert_int_equal(p->host.n_addresses, 3);
@@ -200,8 +205,8 @@ static void test_host_routes_follow(void **state)
 	host_route(&h, "10.5.0.0/16", "10.0.0.1", "10.0.0.77");
 	expect_plan(&h, "{}",
 	            "10.0.0.5/24 10.9.0.5/32 [10.8.0.1/32] [0.0.0.0/0 via 10.0.0.1] [10.1.0.0/16 via 10.0.0.2 src 10.0.0.5] "
-	            "[10.1.0.0/16 via 10.0.0.3 src 10.0.0.5 metric 50] [10.2.0.0/16 via 10.0.0.2 table 100] [172.16.0.0/12 via 10.8.0.1] "
-	            "[::/0 via fe80::1] [10.4.0.0/16 via 192.168.77.1] ");
+	            "[10.1.0.0/16 via 10.0.0.3 src 10.0.0.5 metric 50] [172.16.0.0/12 via 10.8.0.1] [::/0 via fe80::1] "
+	            "[10.4.0.0/16 via 192.168.77.1] [10.5.0.0/16 via 10.0.0.1] [10.2.0.0/16 via 10.0.0.2 table 100] ");
 }
 
 static void test_configured_routes_win(void **state)
@@ -225,7 +230,7 @@ static void test_routes_that_other_addresses_do_not_cover_stay(void **state)
 	host_route(&h, "10.1.0.0/16", "10.0.0.1", NULL);
 	host_route(&h, "10.2.0.0/16", "192.0.2.254", NULL);
 	host_route(&h, "10.3.0.0/16", NULL, "10.0.0.5");
-	expect_plan(&h, "{interface: {addresses: ['192.0.2.1/24']}}", "192.0.2.1/24 [10.2.0.0/16 via 192.0.2.254] ");
+	expect_plan(&h, "{interface: {addresses: ['192.0.2.1/24']}}", "192.0.2.1/24 [10.3.0.0/16] [10.2.0.0/16 via 192.0.2.254] ");
 
 	/* A configured on-link route makes a gateway reachable; an address of the other family does not. */
 	h = host_eth0();
@@ -249,6 +254,122 @@ static void test_routes_that_other_addresses_do_not_cover_stay(void **state)
 	host_route(&h, "10.1.0.0/16", "172.16.0.1", NULL);
 	host_route(&h, "10.2.0.0/16", "172.16.0.1", NULL)->table = 100;
 	expect_plan(&h, "{}", "10.0.0.5/24 [172.16.0.0/16 table 100] [10.2.0.0/16 via 172.16.0.1 table 100] ");
+}
+
+/* What the claim's addresses leave unusable of the host's routes is told, and fails nothing. */
+static void test_warnings(void **state)
+{
+	(void)state;
+	static const char own[] = "{interface: {addresses: ['192.0.2.1/24']}}";
+	struct host_state h = host_eth0();
+	host_address(&h, "10.0.0.5/24", 0);
+	host_route(&h, "10.1.0.0/16", "10.0.0.1", NULL)->table = 100;
+	host_route(&h, "10.2.0.0/16", "192.0.2.254", "10.0.0.5");
+	expect_plan(&h, own, "192.0.2.1/24 [10.2.0.0/16 via 192.0.2.254] ");
+	assert_int_equal(warnings.code, -EADDRNOTAVAIL);
+	assert_string_equal(warnings.text,
+	                    "the host's route 10.2.0.0/16 via 192.0.2.254 loses its preferred source, which is no address of the pod: "
+	                    "10.0.0.5; the host's route 10.1.0.0/16 via 10.0.0.1 table 100 is left out: by no address of the pod is its "
+	                    "gateway reachable: 10.0.0.1");
+
+	/* Two that only their next hop tells apart the kernel takes as one. */
+	h = host_eth0();
+	host_address(&h, "10.0.0.5/24", 0);
+	host_route(&h, "10.1.0.0/16", "10.0.0.1", NULL);
+	host_route(&h, "10.1.0.0/16", "10.0.0.2", NULL);
+	host_route(&h, "10.1.0.0/16", "10.0.0.2", NULL)->tos = 8;
+	expect_plan(&h, "{}", "10.0.0.5/24 [10.1.0.0/16 via 10.0.0.1] [10.1.0.0/16 via 10.0.0.2] ");
+	assert_int_equal(warnings.code, -EEXIST);
+	assert_non_null(strstr(warnings.text, "10.1.0.0/16 via 10.0.0.2 is left out"));
+
+	/* What a lease will bring is not known yet. */
+	h = host_eth0();
+	host_address(&h, "10.0.0.5/24", 0);
+	host_route(&h, "10.1.0.0/16", "10.0.0.1", "10.0.0.5");
+	struct device_facts facts = facts_eth0();
+	struct network_config c;
+	struct attach_plan *p;
+	network_config_init(&c);
+	c.dhcp = 1;
+	warnings = (struct error){0};
+	assert_int_equal(attach_plan_new(&facts, &h, &c, &p, &warnings, NULL), 0);
+	assert_pod_gets(p, "");
+	assert_int_equal(warnings.code, 0);
+	attach_plan_unref(p);
+	host_state_free(&h);
+}
+
+static void test_next_hops(void **state)
+{
+	(void)state;
+	struct host_state h = host_eth0();
+	host_address(&h, "10.0.0.5/24", 0);
+	struct route *r = host_route(&h, "10.1.0.0/16", NULL, NULL);
+	*r = (struct route){
+	    .destination = r->destination, .n_hops = 2, .hops = {{.gateway = address("10.0.0.1")}, {.gateway = address("10.7.0.1")}}};
+	char text[128];
+	route_format(r, text, sizeof(text));
+	assert_string_equal(text, "10.1.0.0/16 via 10.0.0.1 and 1 more");
+	expect_plan(&h, "{}", "10.0.0.5/24 ");
+	assert_non_null(strstr(warnings.text, "reachable: 10.7.0.1"));
+	h = host_eth0();
+	host_address(&h, "10.0.0.5/24", 0);
+	r = host_route(&h, "10.1.0.0/16", NULL, NULL);
+	*r = (struct route){
+	    .destination = r->destination,
+	    .n_hops = 3,
+	    .hops = {{.gateway = address("10.0.0.1")}, {.gateway = address("10.7.0.1"), .flags = 4}, {.gateway = address("fe80::1")}}};
+	expect_plan(&h, "{}", "10.0.0.5/24 [10.1.0.0/16] ");
+}
+
+/* An address moves as it is, but for what tells of the host: who renewed it, and the interface's name in its label. */
+static void test_attributes_of_addresses(void **state)
+{
+	(void)state;
+	struct device_facts facts = facts_eth0();
+	struct host_state h = host_eth0();
+	struct attach_plan *p;
+	for (int i = 0; i < 4; i++)
+		host_address(&h, i < 2 ? "10.0.0.5/24" : "2001:db8::5/64", 0);
+	h.addresses[0].flags = 0x200; /* without a prefix route */
+	h.addresses[1].valid_lifetime = UINT32_MAX;
+	h.addresses[1].preferred_lifetime = 0;
+	h.addresses[2].protocol = 2;
+	h.addresses[3].flags = 0x08; /* duplicate address detection failed */
+	host_route(&h, "10.1.0.0/16", "10.0.0.1", NULL);
+	assert_int_equal(plan(&facts, &h, "{interface: {name: net1}}", &p, NULL), 0);
+	assert_int_equal(p->pod.n_addresses, 3);
+	assert_int_equal(p->pod.addresses[0].flags, 0x200);
+	assert_int_equal(p->pod.addresses[0].valid_lifetime, UINT32_MAX);
+	assert_int_equal(p->pod.addresses[0].preferred_lifetime, UINT32_MAX);
+	assert_int_equal(p->pod.addresses[1].preferred_lifetime, 0);
+	assert_int_equal(p->pod.addresses[2].protocol, 0);
+	assert_string_equal(p->pod.addresses[0].label, "");
+	assert_non_null(strstr(warnings.text, "2001:db8::5/64 is left out"));
+	attach_plan_unref(p);
+
+	/* Without its prefix route an address makes no gateway reachable. */
+	h.addresses[1].flags = 0x200;
+	assert_int_equal(plan(&facts, &h, "{}", &p, NULL), 0);
+	assert_int_equal(p->pod.n_routes, 0);
+	attach_plan_unref(p);
+	host_state_free(&h);
+}
+
+/* Everything of a VRF's members is looked for in its table. */
+static void test_vrf(void **state)
+{
+	(void)state;
+	struct host_state h = host_eth0();
+	host_address(&h, "10.0.0.5/24", 0);
+	host_route(&h, "0.0.0.0/0", "10.0.0.2", NULL)->table = 100;
+	host_route(&h, "0.0.0.0/0", "10.0.0.1", NULL);
+	host_route(&h, "10.2.0.0/16", "10.0.0.2", NULL)->table = 100;
+	host_route(&h, "10.4.0.0/16", "10.0.0.2", NULL);
+	expect_plan(
+	    &h, "{interface: {vrf: {name: red, table: 70}}, routes: [{destination: '10.4.0.0/16', gateway: '10.0.0.9'}]}",
+	    "10.0.0.5/24 [10.4.0.0/16 via 10.0.0.9 table 70] [0.0.0.0/0 via 10.0.0.1 table 70] [10.2.0.0/16 via 10.0.0.2 table 70] ");
+	assert_non_null(strstr(warnings.text, "0.0.0.0/0 via 10.0.0.2 table 100 is left out"));
 }
 
 static void test_neighbours(void **state)
@@ -411,6 +532,10 @@ int main(void)
 	    cmocka_unit_test(test_host_routes_follow),
 	    cmocka_unit_test(test_configured_routes_win),
 	    cmocka_unit_test(test_routes_that_other_addresses_do_not_cover_stay),
+	    cmocka_unit_test(test_warnings),
+	    cmocka_unit_test(test_next_hops),
+	    cmocka_unit_test(test_attributes_of_addresses),
+	    cmocka_unit_test(test_vrf),
 	    cmocka_unit_test(test_neighbours),
 	    cmocka_unit_test(test_renew),
 	    cmocka_unit_test(test_rules_default_to_main),
