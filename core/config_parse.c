@@ -117,8 +117,13 @@ static void refuse_unknown(struct parser *p, const struct config_members *member
 {
 	char meant[64];
 	bool elsewhere = false;
+	/* To look for the nearest key costs a thousand times more than to refuse one, and a document has room for thousands. */
+	if (faults_full(&p->faults)) {
+		p->faults.n++;
+		return;
+	}
 	struct shown shown = show_string(key, key[0] ? "" : "\"");
-	if (faults_full(&p->faults) || !config_key_nearest(members, key, meant, sizeof(meant), &elsewhere))
+	if (!config_key_nearest(members, key, meant, sizeof(meant), &elsewhere))
 		fault(&p->faults, shown.text, "unknown field");
 	else if (elsewhere)
 		fault(&p->faults, shown.text, "unknown field; its place is \"%s\"", meant);

@@ -45,8 +45,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	for (size_t i = 0; i < o.n_results; i++) {
 		struct network_config c;
-		if (claim_object_config(&o, &o.results[i], &c, &e) == 0)
+		struct error why = {0};
+		if (claim_object_config(&o, &o.results[i], &c, &why) == 0) {
+			if (network_config_check(&c, NULL) < 0)
+				abort();
 			network_config_free(&c);
+		} else if (!*why.text)
+			abort();
 	}
 	claim_object_free(&o);
 	return 0;

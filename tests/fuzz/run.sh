@@ -25,6 +25,7 @@ one() {
 	rm -rf "$found"
 	mkdir -p "$new" "$found"
 	local limits=(-timeout=10 -rss_limit_mb=2048 -artifact_prefix="$found/" -verbosity=1 -print_final_stats=1)
+	[ ! -e "tests/fuzz/$name.dict" ] || limits+=(-dict="tests/fuzz/$name.dict")
 	{
 		if [ -d "$corpus" ]; then
 			fuzz "$target" "${limits[@]}" -runs=0 "$corpus" || status=$?
