@@ -196,7 +196,7 @@ lane_soak() {
 }
 
 lane_bench() {
-	build release dranetd bench_move || return
+	build release dranetd bench_move bench_config || return
 	details=. counted bench "$python" tests/bench/bench.py
 }
 

@@ -8,10 +8,11 @@ allows beside them. Nothing fails because it was slow: only errors do.
   attach       the mover's own clock over all NICs of the pod (dranetd_move_duration_seconds)
   attached     from the RunPodSandbox hook to the last NIC attached (times of the journal, 1 ms; with --synchronous-hooks the hook's own)
   hook waits   from the request read to the answer given, by dranetd's clock (dranetd_hook_wait_seconds): what it adds to the runtime's work
+  config       bench_config: configurations of 10 KiB, the API's limit, each full of one kind of thing
   CRI calls    the runtime's answer as a kubelet sees it, beside the same pod without a claim: nothing of ours measures these
 
-From the environment: DRANETD (the binary of a build tree; bench_move is that tree's), BENCH_ROUNDS (7), BENCH_NICS ("1 4 8"),
-BENCH_DEVICES (1000; 0 leaves that part out).
+From the environment: DRANETD (the binary of a build tree; bench_move and bench_config are that tree's), BENCH_ROUNDS (7),
+BENCH_NICS ("1 4 8"), BENCH_DEVICES (1000; 0 leaves that part out).
 """
 import datetime
 import functools
@@ -32,6 +33,7 @@ from cluster import DRIVER, Cluster  # noqa: E402
 
 BINARY = os.path.abspath(os.environ.get("DRANETD") or os.path.join(ROOT, "build", "release", "dranetd"))
 BENCH_MOVE = os.path.join(os.path.dirname(BINARY), "bench", "bench_move")
+BENCH_CONFIG = os.path.join(os.path.dirname(BINARY), "bench", "bench_config")
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "7"))
 COUNTS = [int(word) for word in os.environ.get("BENCH_NICS", "1 4 8").split()]
 MANY = int(os.environ.get("BENCH_DEVICES", "1000"))
@@ -266,6 +268,15 @@ def print_idle(idle, private, resident, accepted):
     row("start to slices accepted", "", ms(idle["accepted"]), "", accepted)
 
 
+def print_configs():
+    lines = subprocess.run([BENCH_CONFIG], check=True, capture_output=True, text=True).stdout.splitlines()
+    documents = [json.loads(line) for line in lines]
+    print("\nconfigurations of up to 10 KiB, of class and claim: medians")
+    row("", "bytes", "from JSON", "to merged", "budget")
+    for d in documents:
+        row(d["document"], str(d["bytes"]), ms(d["decode"] / 1000), ms(d["config"] / 1000), "1 ms")
+
+
 def print_size(path):
     with tempfile.NamedTemporaryFile() as stripped:
         subprocess.run(["strip", "-o", stripped.name, path], check=True)
@@ -293,6 +304,7 @@ def main():
                 idle = bench.attempt(f"idle with {devices} devices", functools.partial(bench.idle, devices))
                 if idle:
                     print_idle(idle, *limits)
+        bench.attempt("configurations", print_configs)
         bench.attempt("size of the binary", lambda: print_size(BINARY))
         passed, failed = bench.passed, bench.failed
     print(f"\nbench: {passed} passed, {failed} failed")
