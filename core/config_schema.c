@@ -142,7 +142,7 @@ static const struct config_field interface_fields[] = {
      .doc = "`gsoMaxSize` of IPv4, since Linux 6.3"},
     {"groIPv4MaxSize", CONFIG_UINT32, AT(sizes.gro_ipv4_max), .min = 1, .max = OFFLOAD_SIZE_MAX,
      .doc = "`groMaxSize` of IPv4, since Linux 6.3"},
-    {"disableEbpfPrograms", CONFIG_BOOL, AT(disable_ebpf), .doc = "take off the eBPF programs (tc, tcx, XDP) that the device brings along"},
+    {"disableEbpfPrograms", CONFIG_BOOL, AT(disable_ebpf), .doc = "take off the eBPF programs (tc, tcx, netkit, XDP) that the device brings along"},
     {"forwarding", CONFIG_BOOL, AT(forwarding), .doc = "forward packets that come in on the interface, IPv4 and IPv6"},
     {"arpIgnore", CONFIG_INT8, AT(arp_ignore), .min = 0, .max = 8, .choices = " 0 1 2 3 8 ",
      .doc = "the kernel's `arp_ignore`: which requests are answered"},

@@ -6,6 +6,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+from cluster import DRIVER  # noqa: E402
 from cluster_cases import Lane, expect, refused, same  # noqa: E402
 from kubelet import PodFailed  # noqa: E402
 
@@ -37,6 +38,14 @@ INVALID = (
      ("rules[0].priority", "40000")),
     ("bad-neighbour", {"neighbors": [{"destination": "10.0.0.9", "hardwareAddr": "xx"}]},
      ("neighbors[0].hardwareAddr", "xx")),
+    ("misspelt", {"interface": {"adresses": ["10.0.0.1/24"]}},
+     ("interface.adresses", 'did you mean', "addresses")),
+    ("misplaced", {"mtu": 1500}, ("mtu: unknown field", "interface.mtu")),
+    ("one-next-hop", {"routes": [{"destination": "10.1.0.0/16", "nextHops": [{"gateway": "10.0.0.1"}]}]},
+     ("routes[0].nextHops", "fewer than 2")),
+    ("bad-mark", {"rules": [{"fwmark": "16"}]}, ("rules[0].fwmark", "16")),
+    ("no-ring", {"ethtool": {"rings": {"rx": 0}}}, ("ethtool.rings.rx", "0 is out of range")),
+    ("vrf-and-rules", {"interface": {"vrf": {"name": "blue"}}, "rules": [{"priority": 1}]}, ("rules", "blue")),
     ("several", {"interface": {"name": "eth/0", "addresses": ["badip"], "mtu": 0}},
      ("interface.name", "interface.addresses[0]", "interface.mtu")),
 )
@@ -93,6 +102,40 @@ def test_a_valid_claim_works_afterwards():
     cluster.check_in_pod(pod, "net1", mtu=1300)
     cluster.kubelet.stop_pod(pod)
     cluster.check_home("nic0", before)
+
+
+def claim_of_class(name, parameters, subrequests=False):
+    """A claim for nic0 by the class "configured"; its configuration is for the request, by its own name."""
+    device = {"deviceClassName": "configured", "selectors": [
+        {"cel": {"expression": f'device.attributes["{DRIVER}"].ifName == "nic0"'}}]}
+    never = {"deviceClassName": "configured", "selectors": [{"cel": {"expression": "false"}}]}
+    request = {"firstAvailable": [{"name": "first", **never}, {"name": "second", **device}]} if subrequests else {"exactly": device}
+    config = [{"requests": ["nic"], "opaque": {"driver": DRIVER, "parameters": one}} for one in parameters]
+    LANE.cluster.create({"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim", "metadata": {"name": name},
+                         "spec": {"devices": {"requests": [{"name": "nic", **request}], "config": config}}})
+
+
+def test_class_under_claim():
+    """Class, then the claim's entries in their order; what they make together has to be valid, too."""
+    cluster, before = with_nic()
+    cluster.create({"apiVersion": "resource.k8s.io/v1", "kind": "DeviceClass", "metadata": {"name": "configured"}, "spec": {
+        "selectors": [{"cel": {"expression": f'device.driver == "{DRIVER}"'}}],
+        "config": [{"opaque": {"driver": DRIVER, "parameters": {
+            "interface": {"name": "class", "mtu": 1300, "arpIgnore": 1, "addresses": ["198.18.1.1/24"]}}}}]}})
+    for name, subrequests in (("merged", False), ("merged-sub", True)):
+        claim_of_class(name, [{"interface": {"name": "one", "arpIgnore": 0}}, {"interface": {"name": "two"}}], subrequests)
+        pod = cluster.kubelet.run_pod(cluster.pod_manifest(f"pod-{name}", name))
+        cluster.check_in_pod(pod, "two", mtu=1300, want=["198.18.1.1/24"])
+        cluster.kubelet.stop_pod(pod)
+        cluster.check_home("nic0", before)
+        cluster.delete("resourceclaims", name)
+    claim_of_class("contrary", [{"interface": {"dhcp": True}}])
+    pod = cluster.kubelet.create_pod(cluster.pod_manifest("pod-contrary", "contrary"))
+    refused(PodFailed, lambda: cluster.kubelet.run_pod(pod, deadline=0.05), EVENT + "contrary",
+            "class and claim configs together", "interface.dhcp")
+    cluster.kubelet.stop_pod(pod)
+    cluster.delete("resourceclaims", "contrary")
+    same(cluster.net.host_dump("nic0"), before, "the host changed")
 
 
 def test_claim_of_a_device_that_is_gone():
