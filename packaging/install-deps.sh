@@ -19,7 +19,7 @@ check=(
 )
 node=( # the one-node stand-in of tests/node and the demo
 	python3 python3-grpcio python3-protobuf python3-yaml python3-h2 openssl curl
-	runc busybox-static iproute2 ethtool procps
+	runc busybox-static iproute2 ethtool procps bpftool
 	nodejs npm # @grpc/grpc-js is the second voice among the gRPC clients
 )
 packages=("${build[@]}" "${check[@]}" "${node[@]}")

@@ -19,7 +19,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
-gate=(lint unit sim fuzz node kill restore)
+gate=(lint unit sim fuzz node knobs kill restore)
 lanes=("${gate[@]}" soak bench)
 JOBS=${JOBS:-$(nproc)}
 logs=build/logs
@@ -173,6 +173,16 @@ lane_node() {
 	local test
 	for test in tests/node/joints.py tests/node/selftest.py tests/node/test_*.py; do
 		[ -e "$test" ] || continue
+		counted "node/$(basename "$test" .py)" timeout -k 30 900 "$python" "$test"
+	done
+}
+
+# Each knob of the configuration, and the filter.
+lane_knobs() {
+	build dev && node_ready || return
+	local test
+	for test in tests/node/knobs*.py; do
+		[ "$test" != tests/node/knobs_node.py ] || continue
 		counted "node/$(basename "$test" .py)" timeout -k 30 900 "$python" "$test"
 	done
 }
