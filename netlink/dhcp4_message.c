@@ -210,8 +210,8 @@ static void read_times(const struct message *m, struct lease *l)
 		return;
 	}
 	/* RFC 2131 4.4.5: half of the time, and seven eighths, where the server says nothing that makes sense. */
-	l->rebind = t2 > 0 && t2 < l->valid ? t2 : (uint32_t)((uint64_t)l->valid * 7 / 8);
-	l->renew = t1 > 0 && t1 < l->rebind ? t1 : l->valid / 2 < l->rebind ? l->valid / 2 : l->rebind / 2;
+	l->rebind = t2 > DHCP_RENEW_MIN_S && t2 < l->valid ? t2 : (uint32_t)((uint64_t)l->valid * 7 / 8);
+	l->renew = t1 >= DHCP_RENEW_MIN_S && t1 < l->rebind ? t1 : l->valid / 2 < l->rebind ? l->valid / 2 : l->rebind - 1;
 }
 
 static void read_classless(const struct option_value *v, struct lease *l)

@@ -268,7 +268,7 @@ static void finish_times(struct lease *l)
 	uint32_t shortest = LEASE_FOR_EVER, longest = 0;
 	for (size_t i = 0; i < l->n_addresses; i++) {
 		uint32_t preferred = l->addresses[i].preferred, valid = l->addresses[i].valid;
-		if (preferred > 0 && preferred < shortest)
+		if (preferred >= DHCP_LEASE_MIN_S && preferred < shortest)
 			shortest = preferred;
 		if (valid < shortest)
 			shortest = valid;
@@ -280,10 +280,10 @@ static void finish_times(struct lease *l)
 		l->renew = l->renew ? l->renew : LEASE_FOR_EVER;
 		l->rebind = l->rebind ? l->rebind : LEASE_FOR_EVER;
 	}
-	if (l->rebind == 0 || (l->rebind >= longest && longest != LEASE_FOR_EVER))
+	if (l->rebind <= DHCP_RENEW_MIN_S || (l->rebind >= longest && longest != LEASE_FOR_EVER))
 		l->rebind = (uint32_t)((uint64_t)shortest * 4 / 5);
-	if (l->renew == 0 || (l->renew >= l->rebind && l->rebind != LEASE_FOR_EVER))
-		l->renew = shortest / 2 < l->rebind ? shortest / 2 : l->rebind / 2;
+	if (l->renew < DHCP_RENEW_MIN_S || (l->renew >= l->rebind && l->rebind != LEASE_FOR_EVER))
+		l->renew = shortest / 2 < l->rebind ? shortest / 2 : l->rebind - 1;
 }
 
 int dhcp6_decode(const uint8_t *data, size_t n, uint32_t iaid, struct dhcp6_answer *ret)

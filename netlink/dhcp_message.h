@@ -12,7 +12,8 @@
 
 enum {
 	DHCP_MESSAGE_MAX = 1472, /* what we make, and how much we say that we take */
-	DHCP_LEASE_MIN_S = 10,   /* a shorter lease would be nothing but traffic: refused */
+	DHCP_LEASE_MIN_S = 10,   /* a shorter lease would be nothing but traffic: refused, */
+	DHCP_RENEW_MIN_S = 5,    /* and so would be T1 or T2 before this: ours are taken instead */
 	DHCP4_SERVER_PORT = 67,
 	DHCP4_CLIENT_PORT = 68,
 	DHCP6_CLIENT_PORT = 546,

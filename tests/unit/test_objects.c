@@ -510,6 +510,40 @@ static void test_status(void **state)
 	assert_int_equal(world->result, 0);
 }
 
+/* What was leased goes into `data`, without what changes at each renewal. */
+static void test_status_of_leases(void **state)
+{
+	const struct device_status ready = {
+	    .pool = "p", .device = "d", .share_id = "", .ready = true, .reason = "NetworkDeviceReady", .message = ""};
+	struct leases leases = {.references = 1};
+	struct lease *l = &leases.v4;
+	struct device_status d = ready;
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		script(i, "PATCH", CLAIM_PATH "/status", 200, "{}");
+	d.leases = &leases;
+	assert_null(json_member(json_array_get(json_member(apply(&d, 1, 1000000000), "status.devices"), 0), "data"));
+
+	*l = (struct lease){
+	    .held = true, .valid = 3600, .mtu = 1400, .n_addresses = 1, .n_routes = 2, .n_dns = 1, .domain = "a.example b.example"};
+	ip_prefix_parse("192.0.2.50/24", &l->addresses[0].prefix);
+	ip_address_parse("192.0.2.1", &l->server);
+	ip_prefix_parse("0.0.0.0/0", &l->routes[0].destination);
+	ip_address_parse("192.0.2.1", &l->routes[0].gateway);
+	ip_prefix_parse("198.51.100.0/24", &l->routes[1].destination);
+	ip_address_parse("192.0.2.53", &l->dns[0]);
+	leases.v6 = (struct lease){.held = true, .valid = LEASE_FOR_EVER, .n_addresses = 1, .server_id = "000102"};
+	ip_prefix_parse("fd00::5/128", &leases.v6.addresses[0].prefix);
+	static const char data[] =
+	    "{'dhcp':{'ipv4':{'addresses':['192.0.2.50/24'],'server':'192.0.2.1','leaseSeconds':3600,'routes':[{'destination':'0.0.0.0/0',"
+	    "'gateway':'192.0.2.1'},{'destination':'198.51.100.0/24'}],'dns':['192.0.2.53'],'domain':'a.example b.example','mtu':1400},"
+	    "'ipv6':{'addresses':['fd00::5/128'],'serverDUID':'000102'}}}";
+	assert_json(json_member(json_array_get(json_member(apply(&d, 1, 1000000000), "status.devices"), 0), "data"), data);
+	l->taken_at = 5000;
+	l->server_mac = (struct mac){6, {2}};
+	assert_json(json_member(json_array_get(json_member(apply(&d, 1, 1000000000), "status.devices"), 0), "data"), data);
+}
+
 static void test_status_refused(void **state)
 {
 	static const struct {
@@ -617,6 +651,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_rediscovery, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_status, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_status_of_leases, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_status_refused, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_status_cache_is_bounded, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_recorder, setup, teardown),

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The DHCP client and what the mover makes of a lease, on the real kernel against dnsmasq. */
+#include "mover_fixture.h"
+
+#include <signal.h>
+#include <sys/stat.h>
+
+#include "core/base/str.h"
+#include "netlink/dhcp.h"
+#include "netlink/mover_internal.h"
+#include "netlink/mover_lease.h"
+
+struct lan {
+	struct world *w;
+	uv_loop_t loop;
+	uv_timer_t deadline;
+	int server; /* namespace */
+	char dir[64];
+	struct dhcp_client *client;
+	/* of the last report */
+	unsigned reports;
+	int result;
+	char error[ERROR_TEXT_MAX];
+	struct leases *leases;
+};
+
+static void on_report(struct dhcp_client *c, int result, const char *error, struct leases *leases, void *user)
+{
+	struct lan *l = user;
+	assert_ptr_equal(c, l->client);
+	l->reports++;
+	l->result = result;
+	STR_CUT(l->error, error ? error : "");
+	leases_unref(l->leases);
+	l->leases = leases;
+}
+
+static void on_late(uv_timer_t *timer)
+{
+	(void)timer;
+	fail_msg("nothing was reported");
+}
+
+static void wait_for_report(struct lan *l)
+{
+	unsigned before = l->reports;
+	uv_update_time(&l->loop);
+	uv_timer_start(&l->deadline, on_late, 30000, 0);
+	while (l->reports == before)
+		uv_run(&l->loop, UV_RUN_ONCE);
+	uv_timer_stop(&l->deadline);
+}
+
+/* dnsmasq has written its pid when it is ready. */
+static void start_server(struct lan *l, const char *options)
+{
+	in_pod(l->server,
+	       "dnsmasq --conf-file=/dev/null --user=root --port=0 --no-ping --interface=srv0 --log-dhcp --log-facility=%s/log "
+	       "--pid-file=%s/pid --dhcp-leasefile=%s/leases --dhcp-authoritative %s",
+	       l->dir, l->dir, l->dir, options);
+}
+
+static void stop_server(struct lan *l)
+{
+	char path[96];
+	int pid = 0;
+	snprintf(path, sizeof(path), "%s/pid", l->dir);
+	FILE *f = fopen(path, "r");
+	if (!f)
+		return;
+	if (fscanf(f, "%d", &pid) == 1 && pid > 1)
+		kill(pid, SIGKILL);
+	fclose(f);
+	unlink(path);
+}
+
+static int setup(void **state)
+{
+	static struct lan l;
+	void *w = NULL;
+	l = (struct lan){.dir = "/tmp/test-dhcp-XXXXXX"};
+	world_setup(&w);
+	l.w = w;
+	assert_non_null(mkdtemp(l.dir));
+	l.server = fixture_new_pod();
+	host("ip link add nic0 address 02:00:00:00:0a:01 type veth peer name srv0 netns /proc/%d/fd/%d", (int)getpid(), l.server);
+	in_pod(l.server, "echo 0 > /proc/sys/net/ipv6/conf/all/accept_dad; echo 0 > /proc/sys/net/ipv6/conf/srv0/accept_dad;"
+	                 "ip addr add 192.0.2.1/24 dev srv0; ip addr add fd00:2::1/64 dev srv0 nodad; ip link set srv0 up");
+	/* A link that has never been up has a queueing discipline that it does not get again. */
+	host("ip link set nic0 up; ip link set nic0 down");
+	assert_int_equal(uv_loop_init(&l.loop), 0);
+	assert_int_equal(uv_timer_init(&l.loop, &l.deadline), 0);
+	*state = &l;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct lan *l = *state;
+	void *w = l->w;
+	stop_server(l);
+	dhcp_client_close(l->client);
+	uv_close((uv_handle_t *)&l->deadline, NULL);
+	uv_run(&l->loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&l->loop), 0);
+	leases_unref(l->leases);
+	close(l->server);
+	host("rm -rf %s", l->dir);
+	return world_teardown(&w);
+}
+
+static const char usual[] =
+    "--dhcp-range=192.0.2.50,192.0.2.90,255.255.255.0,2m --dhcp-option=3,192.0.2.1 --dhcp-option=26,1400 "
+    "--dhcp-option=6,192.0.2.53 --domain=lab.example --dhcp-option=121,198.51.100.0/24,192.0.2.7,0.0.0.0/0,192.0.2.1";
+static const char both[] = "--dhcp-range=192.0.2.50,192.0.2.90,255.255.255.0,2m --dhcp-range=fd00:2::50,fd00:2::90,64,2m "
+			   "--dhcp-option=option6:dns-server,[fd00:2::53]";
+
+static struct attach_plan dhcp_plan(struct lan *l, bool v6)
+{
+	struct attach_plan p = plan_for(l->w, "nic0", "net1");
+	p.pod.dhcp = 1;
+	p.pod.dhcp6 = v6;
+	return p;
+}
+
+/* What EFFECT_LEASE does. */
+static void ask(struct lan *l, const struct attach_plan *p, const struct leases *known, uint32_t limit_ms)
+{
+	struct error e = {0};
+	struct dhcp_options o = {.mac = p->pod.mac.length ? p->pod.mac : p->host.mac,
+	                         .v4 = p->pod.dhcp == 1,
+	                         .v6 = p->pod.dhcp6 == 1,
+	                         .known = known,
+	                         .limit_ms = limit_ms,
+	                         .report = on_report,
+	                         .user = l};
+	if (mover_lease_begin(l->w->mover, p, &o.place, &e) < 0)
+		fail_msg("%s", e.text);
+	if (dhcp_client_start(&l->loop, &o, &l->client, &e) < 0)
+		fail_msg("%s", e.text);
+	wait_for_report(l);
+	dhcp_client_close(l->client);
+	l->client = NULL;
+	if (mover_lease_end(l->w->mover, p, &e) < 0)
+		fail_msg("%s", e.text);
+}
+
+static int pod_namespace(void *user)
+{
+	const struct lan *l = user;
+	return l->w->pod;
+}
+
+static void keep(struct lan *l, const struct attach_plan *p, const struct leases *known)
+{
+	struct error e = {0};
+	struct dhcp_options o = {.place = {.netns_fd = -1, .ifname = "net1", .ifindex = p->host.ifindex, .mac = p->host.mac},
+	                         .netns = pod_namespace,
+	                         .mac = p->host.mac,
+	                         .v4 = p->pod.dhcp == 1,
+	                         .v6 = p->pod.dhcp6 == 1,
+	                         .known = known,
+	                         .report = on_report,
+	                         .user = l};
+	if (dhcp_client_start(&l->loop, &o, &l->client, &e) < 0)
+		fail_msg("%s", e.text);
+}
+
+static void attach_with(struct lan *l, const struct attach_plan *p, const struct leases *leases)
+{
+	struct move_result r;
+	struct error e = {0};
+	if (mover_attach(l->w->mover, p, leases, l->w->pod, &r, &e) < 0)
+		fail_msg("attach: %s", e.text);
+}
+
+static void wait_for_log(struct lan *l, const char *text)
+{
+	host("timeout 10 sh -c 'until grep -q \"%s\" %s/log; do sleep 0.05; done'", text, l->dir);
+}
+
+/* ---- tests ----------------------------------------------------------------------------------------------------------------------- */
+
+static void test_lease_of_a_link_that_is_down(void **state)
+{
+	struct lan *l = *state;
+	struct attach_plan p = dhcp_plan(l, false);
+	char *before = settled_dump();
+	start_server(l, usual);
+	ask(l, &p, NULL, 20000);
+	assert_int_equal(l->result, 0);
+	const struct lease *v4 = &l->leases->v4;
+	assert_true(v4->held);
+	assert_int_equal(v4->valid, 120);
+	assert_int_equal(v4->mtu, 1400);
+	assert_int_equal(v4->n_routes, 2);
+	assert_int_equal(v4->n_dns, 1);
+	assert_string_equal(v4->domain, "lab.example");
+	assert_int_equal(v4->server_mac.length, 6);
+	assert_false(l->leases->v6.held);
+	assert_host_is_still(before);
+
+	attach_with(l, &p, l->leases);
+	char *text = text_of(l->w->pod, "ip -4 -o addr show dev net1");
+	unsigned valid = 0;
+	assert_non_null(strstr(text, "inet 192.0.2."));
+	assert_non_null(strstr(text, "/24 brd 192.0.2.255 "));
+	assert_int_equal(sscanf(strstr(text, "valid_lft"), "valid_lft %usec", &valid), 1);
+	assert_true(valid > 90 && valid <= 120);
+	free(text);
+	assert_shows(l->w->pod, "ip -4 route", "default via 192.0.2.1 dev net1 proto dhcp");
+	assert_shows(l->w->pod, "ip -4 route", "198.51.100.0/24 via 192.0.2.7 dev net1 proto dhcp");
+	assert_shows(l->w->pod, "ip link show dev net1", "mtu 1400");
+	in_pod(l->w->pod, "busybox ping -c 1 -W 5 192.0.2.1 >/dev/null");
+	assert_home(l->w, &p);
+	host_state_free(&p.host);
+}
+
+/* Half of the time is over: the server is asked by itself, and its answer found in the pod. */
+static void test_renewal_and_release(void **state)
+{
+	struct lan *l = *state;
+	host("ip link set nic0 up");
+	struct attach_plan p = dhcp_plan(l, true);
+	start_server(l, both);
+	ask(l, &p, NULL, 20000);
+	if (l->result < 0)
+		fail_msg("%s", l->error);
+	assert_true(l->leases->v4.held);
+	assert_true(l->leases->v6.held);
+	assert_int_equal(l->leases->v6.addresses[0].prefix.length, 128);
+	assert_int_equal(l->leases->v6.n_dns, 1);
+	attach_with(l, &p, l->leases);
+	assert_shows(l->w->pod, "ip -6 -o addr show dev net1", "inet6 fd00:2::");
+
+	/* As if it had been taken a minute ago; the families renew one after the other. */
+	struct leases *old = leases_ref(l->leases);
+	old->v4.taken_at -= 60000;
+	old->v6.taken_at -= 60000;
+	uint64_t then4 = old->v4.taken_at, then6 = old->v6.taken_at;
+	keep(l, &p, old);
+	while (l->leases->v4.taken_at == then4 || l->leases->v6.taken_at == then6) {
+		wait_for_report(l);
+		assert_int_equal(l->result, 0);
+		assert_true(l->leases->v4.held && l->leases->v6.held);
+	}
+	assert_true(ip_prefix_equal(&l->leases->v4.addresses[0].prefix, &old->v4.addresses[0].prefix));
+	leases_unref(old);
+
+	struct error e = {0};
+	const struct dhcp_place place = {.netns_fd = l->w->pod, .ifname = "net1"};
+	host("test $(wc -l < %s/leases) -ge 2", l->dir);
+	if (dhcp_release(&place, &p.host.mac, l->leases, &e) < 0)
+		fail_msg("%s", e.text);
+	wait_for_log(l, "DHCPRELEASE(srv0) 192.0.2");
+	wait_for_log(l, "release received"); /* DHCPv6 */
+	host_state_free(&p.host);
+}
+
+/* The pod's link has another address than the host's: the answer cannot come to it. */
+static void test_mac_of_the_pod(void **state)
+{
+	struct lan *l = *state;
+	struct attach_plan p = dhcp_plan(l, false);
+	assert_int_equal(mac_parse("02:00:00:00:0c:0c", &p.pod.mac), 0);
+	start_server(l, usual);
+	ask(l, &p, NULL, 20000);
+	assert_int_equal(l->result, 0);
+	host("grep -q 02:00:00:00:0c:0c %s/leases", l->dir);
+	host_state_free(&p.host);
+}
+
+static void test_nobody_answers(void **state)
+{
+	struct lan *l = *state;
+	struct attach_plan p = dhcp_plan(l, true);
+	char *before = settled_dump();
+	ask(l, &p, NULL, 1500);
+	assert_int_equal(l->result, -ETIMEDOUT);
+	assert_non_null(strstr(l->error, " DISCOVER were sent, and no server offered a lease"));
+	assert_non_null(strstr(l->error, "DHCPv6 on nic0: "));
+	assert_null(l->leases);
+	assert_host_is_still(before);
+	host_state_free(&p.host);
+}
+
+static void test_no_carrier(void **state)
+{
+	struct lan *l = *state;
+	struct attach_plan p = dhcp_plan(l, false);
+	in_pod(l->server, "ip link set srv0 down");
+	ask(l, &p, NULL, 300);
+	assert_int_equal(l->result, -ETIMEDOUT);
+	assert_string_equal(l->error, "DHCP on nic0: the link has no carrier");
+	host_state_free(&p.host);
+}
+
+static void test_earlier_lease_is_confirmed_or_not(void **state)
+{
+	struct lan *l = *state;
+	struct attach_plan p = dhcp_plan(l, false);
+	start_server(l, usual);
+	ask(l, &p, NULL, 20000);
+	assert_int_equal(l->result, 0);
+	struct leases *known = leases_ref(l->leases);
+	host(": > %s/log", l->dir);
+	ask(l, &p, known, 20000);
+	assert_int_equal(l->result, 0);
+	assert_true(ip_prefix_equal(&l->leases->v4.addresses[0].prefix, &known->v4.addresses[0].prefix));
+	host("! grep -q DHCPDISCOVER %s/log", l->dir);
+	/* An address of another network: refused, and asked for anew. */
+	assert_int_equal(ip_prefix_parse("10.9.9.9/24", &known->v4.addresses[0].prefix), 0);
+	ask(l, &p, known, 20000);
+	assert_int_equal(l->result, 0);
+	host("grep -q DHCPNAK %s/log", l->dir);
+	assert_false(ip_prefix_equal(&l->leases->v4.addresses[0].prefix, &known->v4.addresses[0].prefix));
+	leases_unref(known);
+	host_state_free(&p.host);
+}
+
+static struct leases *made_leases(const char *address, const char *router)
+{
+	struct leases *m = leases_new();
+	m->v4 = (struct lease){.held = true, .taken_at = boottime_ms(), .valid = 100, .n_addresses = 1, .n_routes = 1};
+	m->v4.addresses[0] = (struct lease_address){.valid = 100, .preferred = 100};
+	assert_int_equal(ip_prefix_parse(address, &m->v4.addresses[0].prefix), 0);
+	m->v4.routes[0].destination.address.family = IP_V4;
+	assert_int_equal(ip_address_parse(router, &m->v4.routes[0].gateway), 0);
+	return m;
+}
+
+static void apply(struct lan *l, const struct attach_plan *p, const struct leases *old, const struct leases *leases)
+{
+	struct move_result r;
+	struct error e = {0};
+	if (mover_apply_leases(l->w->mover, p, old, leases, l->w->pod, &r, &e) < 0)
+		fail_msg("%s", e.text);
+	assert_int_equal(r.place, PLACE_POD);
+	assert_int_equal(r.pod.n_addresses, leases ? leases->v4.n_addresses : 0);
+}
+
+/* Another address of the same network, a router that is on none, the end, and a new beginning; the pod's own default stays. */
+static void test_leases_change_in_the_pod(void **state)
+{
+	struct lan *l = *state;
+	struct attach_plan p = dhcp_plan(l, false);
+	struct leases *a = made_leases("192.0.2.50/24", "192.0.2.1"), *b = made_leases("192.0.2.51/24", "192.0.2.9"),
+		      *c = made_leases("198.51.100.5/32", "203.0.113.1");
+	int pod = l->w->pod;
+	in_pod(pod, "ip link add cni0 type ifb; ip link set cni0 up; ip route add default dev cni0; ip link set lo up;"
+	            "ip route add default dev cni0 metric 1024");
+	b->v4.mtu = 1300;
+	attach_with(l, &p, a);
+	assert_shows(pod, "ip -4 route", "default via 192.0.2.1 dev net1 proto dhcp metric 1025");
+	apply(l, &p, a, b);
+	assert_shows(pod, "ip -4 addr show dev net1", "inet 192.0.2.51/24");
+	assert_hides(pod, "ip -4 addr show dev net1", "192.0.2.50");
+	assert_shows(pod, "ip -4 route", "default via 192.0.2.9 dev net1");
+	assert_hides(pod, "ip -4 route", "192.0.2.1 ");
+	assert_shows(pod, "ip link show dev net1", "mtu 1300");
+	apply(l, &p, b, b); /* once more */
+	apply(l, &p, b, c);
+	assert_shows(pod, "ip -4 route", "default via 203.0.113.1 dev net1 proto dhcp metric 1025 onlink");
+	assert_shows(pod, "ip link show dev net1", "mtu 1500");
+	apply(l, &p, c, NULL);
+	assert_hides(pod, "ip -4 addr show dev net1", "inet ");
+	assert_hides(pod, "ip -4 route", "net1");
+	assert_shows(pod, "ip -4 route", "default dev cni0");
+	apply(l, &p, NULL, a);
+	assert_shows(pod, "ip -4 addr show dev net1", "inet 192.0.2.50/24");
+	/* What has expired is not configured. */
+	b->v4.taken_at -= 100000;
+	apply(l, &p, a, NULL);
+	attach_with(l, &p, b);
+	assert_hides(pod, "ip -4 addr show dev net1", "inet ");
+	assert_hides(pod, "ip -4 route", "net1");
+	leases_unref(a);
+	leases_unref(b);
+	leases_unref(c);
+	host_state_free(&p.host);
+}
+
+#define lan_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    lan_test(test_lease_of_a_link_that_is_down),
+	    lan_test(test_renewal_and_release),
+	    lan_test(test_mac_of_the_pod),
+	    lan_test(test_nobody_answers),
+	    lan_test(test_no_carrier),
+	    lan_test(test_earlier_lease_is_confirmed_or_not),
+	    lan_test(test_leases_change_in_the_pod),
+	};
+	if (!fixture_possible())
+		return 0;
+	if (system("dnsmasq --version >/dev/null 2>&1") != 0) {
+		printf("SKIPPED: there is no dnsmasq\n");
+		return 0;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
