@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "core/base/cleanup.h"
+#include "core/config_policy.h"
 #include "core/config_schema.h"
 #include "daemon/check_filter.h"
 #include "daemon/engine.h"
@@ -150,6 +151,12 @@ int main(int argc, char **argv)
 	}
 	if (options.print_config_reference) {
 		write_text(stdout, config_reference_print);
+		return EXIT_SUCCESS;
+	}
+	if (options.print_admission_policy) {
+		_cleanup_buf_ struct buf text = {0};
+		config_policy_print(options.driver_name, &text);
+		fputs(buf_text(&text), stdout);
 		return EXIT_SUCCESS;
 	}
 	if (options.version) {

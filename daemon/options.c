@@ -75,6 +75,8 @@ static const struct flag flags[] = {
     {"one_output", FLAG_BOOL, AT(klog_bool[3]), "false", FLAG_IGNORED, NULL, KLOG},
     {"print-config-reference", FLAG_BOOL, AT(print_config_reference), "false", FLAG_USED, NULL,
      "print the reference of the opaque configuration as Markdown and exit"},
+    {"print-admission-policy", FLAG_BOOL, AT(print_admission_policy), "false", FLAG_USED, NULL,
+     "print a ValidatingAdmissionPolicy that refuses wrong configurations of --driver-name and exit"},
     {"print-states", FLAG_BOOL, AT(print_states), "false", FLAG_USED, NULL, "print the device state machine as a Mermaid diagram and exit"},
     {"profile-provider", FLAG_STRING, AT(profile_provider), "none", FLAG_UNSUPPORTED, "|NONE|none|cloud",
      "configuration profiles: only none in this version (\"cloud\" resolves none without a webhook and is taken as none)"},

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # lint.sh [CHECK...] - what can be said of the sources without running them. It wants build/dev to be built.
 #
-# Checks: format tidy arrows purity readme reference scripts headers. Each prints FAIL lines for what it finds and counts one test for each file
+# Checks: format tidy arrows purity readme reference policy scripts headers. Each prints FAIL lines for what it finds and counts one test for each file
 # it looked at; files of more than 600 lines are only warned of.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
@@ -132,6 +132,20 @@ check_reference() {
 	fi
 }
 
+# So is the admission policy.
+check_policy() {
+	local page=packaging/admission-policy.yaml
+	if ! "$build"/dranetd --print-admission-policy > "$work/policy" 2> "$work/why"; then
+		echo "FAIL policy: dranetd --print-admission-policy: $(cat "$work/why")"
+		count policy 1 1
+	elif ! diff -u --label "$page" --label "dranetd --print-admission-policy" "$page" "$work/policy"; then
+		echo "FAIL policy: $page is not the schema's"
+		count policy 1 1
+	else
+		count "the admission policy" 1 0
+	fi
+}
+
 check_scripts() {
 	local script bad=0 looked=0
 	while IFS= read -r script; do
@@ -155,7 +169,7 @@ check_headers() {
 	wc -l "${sources[@]}" | awk '$2 != "total" && $1 > 600 {print "note " $2 " has " $1 " lines"}'
 }
 
-for check in "${@:-format tidy arrows purity readme reference scripts headers}"; do
+for check in "${@:-format tidy arrows purity readme reference policy scripts headers}"; do
 	for one in $check; do
 		begun=$SECONDS
 		"check_$one"
