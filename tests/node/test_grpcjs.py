@@ -1,13 +1,11 @@
 #!/usr/bin/python3
 """@grpc/grpc-js against dranetd, a second voice beside grpcio: grpcjs/client.js makes the calls."""
 
-import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -15,44 +13,15 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cluster import DRIVER, HERE, ROOT  # noqa: E402
 from cluster_cases import Lane, expect, same  # noqa: E402
 from kubelet_rpc import encoded_path  # noqa: E402
+from npm_modules import modules  # noqa: E402
 
 LANE = Lane(seed=4)
 CALLS = 200
 PATH = f"{ROOT}/plugins/{DRIVER}/dra.sock"
 REGISTRATION = f"{ROOT}/plugins_registry/{DRIVER}-reg.sock"
 CLIENT = os.path.join(HERE, "grpcjs")
-MANIFEST = ("package.json", "package-lock.json", ".npmrc")
 # What clients of all ages write into :authority for a unix socket.
 AUTHORITIES = (None, encoded_path(PATH), PATH)
-
-
-def modules():
-    """The directory of the client's packages, installed by npm outside the tree on first use."""
-    digest = hashlib.sha256()
-    for name in MANIFEST:
-        with open(os.path.join(CLIENT, name), "rb") as file:
-            digest.update(file.read())
-    cache = os.path.join(os.environ.get("DRANETD_CACHE") or "/var/cache/dranetd-test", "grpcjs")
-    wanted = os.path.join(cache, digest.hexdigest()[:16])
-    if not os.path.isdir(wanted):
-        os.makedirs(cache, exist_ok=True)
-        work = tempfile.mkdtemp(prefix="install.", dir=cache)
-        try:
-            for name in MANIFEST:
-                shutil.copy(os.path.join(CLIENT, name), work)
-            done = subprocess.run(["npm", "ci", "--cache", os.path.join(work, "npm")], cwd=work,
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, text=True, timeout=300, check=False)
-            expect(done.returncode == 0, f"npm ci: status {done.returncode}: {done.stdout}")
-            shutil.rmtree(os.path.join(work, "npm"))
-            try:
-                os.rename(work, wanted)
-            except OSError:
-                if not os.path.isdir(wanted):  # else a run beside this one was faster
-                    raise
-        finally:
-            shutil.rmtree(work, True)
-    return os.path.join(wanted, "node_modules")
 
 
 def nics(count):
@@ -98,7 +67,7 @@ def client(check, when=None, deadline=180, killed=False, **arguments):
     node = shutil.which("node")
     expect(node, "no node, run packaging/install-deps.sh")
     command = [node, os.path.join(CLIENT, "client.js"), check, json.dumps(arguments)]
-    process = LANE.cluster.corner.popen(command, env={"NODE_PATH": modules()}, text=True,
+    process = LANE.cluster.corner.popen(command, env={"NODE_PATH": modules(CLIENT)}, text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT)
     timer = threading.Timer(deadline, process.kill)
