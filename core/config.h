@@ -203,6 +203,7 @@ struct host_state {
 	struct bytes objects;      /* netlink messages: routes, rules, neighbours … that name the link (netlink/kept.h) */
 	struct bytes pod_rules;    /* netlink messages: rules of the tables that routes of the link are in; a pod gets them with the link */
 	struct bytes private_flags; /* of the driver: words of those that it has, then as many of those that are on */
+	struct bytes ebpf;          /* programs on the link, with the numbers that the kernel gave them (netlink/ebpf_kept.h) */
 	struct ethtool_settings ethtool;
 	struct vf_settings vf;
 };

@@ -25,6 +25,7 @@ static const size_t host_bytes[] = {
     offsetof(struct host_state, alias),   offsetof(struct host_state, altnames),     offsetof(struct host_state, ipv4),
     offsetof(struct host_state, ipv6),    offsetof(struct host_state, more_sysctls), offsetof(struct host_state, features),
     offsetof(struct host_state, objects), offsetof(struct host_state, pod_rules),    offsetof(struct host_state, private_flags),
+    offsetof(struct host_state, ebpf),
 };
 
 static struct bytes *bytes_at(struct host_state *s, size_t i)

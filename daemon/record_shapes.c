@@ -280,6 +280,7 @@ static const struct member host_members[] = {
     M_LATER(host_state, BYTES, objects),
     M_LATER(host_state, BYTES, pod_rules),
     M_LATER(host_state, BYTES, private_flags),
+    M_LATER(host_state, BYTES, ebpf),
     M_STRUCT_LATER(host_state, ethtool, settings_shape),
     M_STRUCT_LATER(host_state, vf, vf_shape),
 };
@@ -357,9 +358,9 @@ MEMBERS_FIT(claim_record, 1824);
 MEMBERS_FIT(attachment_record, 1016);
 MEMBERS_FIT(sandbox, 1028);
 MEMBERS_FIT(pod_state, 336);
-MEMBERS_FIT(attach_plan, 1776);
+MEMBERS_FIT(attach_plan, 1792);
 MEMBERS_FIT(device_facts, 888);
-MEMBERS_FIT(host_state, 528);
+MEMBERS_FIT(host_state, 544);
 MEMBERS_FIT(network_config, 352);
 MEMBERS_FIT(address, 92);
 MEMBERS_FIT(route, 328);

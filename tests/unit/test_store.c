@@ -191,6 +191,7 @@ static void fill_host(struct host_state *h)
 	h->objects = BYTES("routes and rules");
 	h->pod_rules = BYTES("rules of tables");
 	h->private_flags = BYTES("\3\1");
+	h->ebpf = BYTES("\1\0clsact");
 	h->ethtool = (struct ethtool_settings){.given = 1u << CHANNELS_COMBINED, .v = {[CHANNELS_COMBINED] = 63}};
 	h->addresses = addresses(&h->n_addresses);
 	h->routes = routes(&h->n_routes);
@@ -310,10 +311,11 @@ static void assert_same_plan(const struct attach_plan *a, const struct attach_pl
 	assert_memory_equal((const char *)&a->host + offsetof(struct host_state, taken_at),
 	                    (const char *)&b->host + offsetof(struct host_state, taken_at),
 	                    offsetof(struct host_state, alias) - offsetof(struct host_state, taken_at));
-	const struct bytes *in[] = {&a->host.alias,    &a->host.altnames, &a->host.ipv4,      &a->host.ipv6,         &a->host.more_sysctls,
-	                            &a->host.features, &a->host.objects,  &a->host.pod_rules, &a->host.private_flags};
-	const struct bytes *out[] = {&b->host.alias,    &b->host.altnames, &b->host.ipv4,      &b->host.ipv6,         &b->host.more_sysctls,
-	                             &b->host.features, &b->host.objects,  &b->host.pod_rules, &b->host.private_flags};
+	const struct bytes *in[] = {&a->host.alias,    &a->host.altnames, &a->host.ipv4,      &a->host.ipv6,          &a->host.more_sysctls,
+	                            &a->host.features, &a->host.objects,  &a->host.pod_rules, &a->host.private_flags, &a->host.ebpf};
+	const struct bytes *out[] = {&b->host.alias,         &b->host.altnames, &b->host.ipv4,    &b->host.ipv6,
+	                             &b->host.more_sysctls,  &b->host.features, &b->host.objects, &b->host.pod_rules,
+	                             &b->host.private_flags, &b->host.ebpf};
 	for (size_t i = 0; i < ELEMENTS(in); i++) {
 		assert_int_equal(in[i]->n, out[i]->n);
 		assert_memory_equal(in[i]->data, out[i]->data, in[i]->n);
