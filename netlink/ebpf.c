@@ -100,13 +100,21 @@ static int see_xdp(const struct nlmsghdr *h, void *user)
 	return ebpf_xdp_parse(h, user);
 }
 
+/* Whose link it is is certain only when that is detached; here it is to be told of. */
+static int add_xdp(struct ebpf_list *l, enum ebpf_hook hook, int32_t ifindex, uint32_t id)
+{
+	uint32_t link = 0;
+	(void)bpf_xdp_link(ifindex, id, &link);
+	return add_program(l, hook, id, link);
+}
+
 static int read_xdp(struct nlsock *s, int32_t ifindex, struct ebpf_list *l, struct error *e)
 {
 	_cleanup_nlmsg_ struct nl_msg *m = link_request(RTM_GETLINK, ifindex, 0, 0);
 	uint32_t numbers[EBPF_XDP_HARDWARE + 1] = {0};
 	int r = nlsock_ask(s, m, see_xdp, numbers, e);
 	for (enum ebpf_hook i = 0; i < ELEMENTS(numbers) && r == 0; i++)
-		if (numbers[i] && add_program(l, i, numbers[i], 0) < 0)
+		if (numbers[i] && add_xdp(l, i, ifindex, numbers[i]) < 0)
 			r = error_set(e, -ENOMEM, "out of memory");
 	return r;
 }
@@ -136,6 +144,10 @@ static int read_filters(struct nlsock *s, int32_t ifindex, struct ebpf_list *l, 
 		const struct tc_filter *f = &filters.v[i];
 		struct ebpf_program p = {.hook = tc_filter_is_egress(f) ? EBPF_TC_EGRESS : EBPF_TC_INGRESS, .id = f->program, .filter = *f};
 		STR_CUT(p.name, f->name);
+		/* Of other kinds it is enough to know that there are any. */
+		const struct ebpf_program *last = l->n ? &l->v[l->n - 1] : NULL;
+		if (!p.id && last && !last->id && last->hook == p.hook && str_equal(last->name, p.name))
+			continue;
 		if (add(l, &p) < 0)
 			r = error_set(e, -ENOMEM, "out of memory");
 	}

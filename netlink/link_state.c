@@ -54,7 +54,7 @@ static const struct nla_policy state_policy[IFLA_MAX + 1] = {
     [IFLA_XDP] = {.type = NLA_NESTED},
 };
 static const struct nla_policy xdp_policy[IFLA_XDP_MAX + 1] = {
-    [IFLA_XDP_PROG_ID] = {.type = NLA_U32}, [IFLA_XDP_DRV_PROG_ID] = {.type = NLA_U32}};
+    [IFLA_XDP_PROG_ID] = {.type = NLA_U32}, [IFLA_XDP_DRV_PROG_ID] = {.type = NLA_U32}, [IFLA_XDP_SKB_PROG_ID] = {.type = NLA_U32}};
 
 static int take_altnames(struct nlattr *list, struct bytes *ret)
 {
@@ -120,7 +120,9 @@ int link_state_parse(const struct nlmsghdr *h, struct host_state *ret)
 		if (nla_parse_nested(xdp, IFLA_XDP_MAX, tb[IFLA_XDP], (struct nla_policy *)xdp_policy) < 0)
 			return -EBADMSG;
 		/* With programs in several modes there is no general number. */
-		struct nlattr *number = xdp[IFLA_XDP_PROG_ID] ? xdp[IFLA_XDP_PROG_ID] : xdp[IFLA_XDP_DRV_PROG_ID];
+		struct nlattr *number = xdp[IFLA_XDP_PROG_ID]       ? xdp[IFLA_XDP_PROG_ID]
+		                        : xdp[IFLA_XDP_DRV_PROG_ID] ? xdp[IFLA_XDP_DRV_PROG_ID]
+		                                                    : xdp[IFLA_XDP_SKB_PROG_ID];
 		s.xdp = number ? nla_get_u32(number) : 0;
 	}
 	if (tb[IFLA_IFALIAS]) {

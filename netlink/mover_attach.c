@@ -116,6 +116,8 @@ int mover_attach(struct mover *m, const struct attach_plan *plan, const struct l
 	ret->place = at.place;
 	if (at.place == PLACE_GONE)
 		return error_set(e, -ENODEV, "%s (ifindex %d) does not exist any more", plan->host.ifname, plan->host.ifindex);
+	if (at.place == PLACE_HOST)
+		job_hold_ebpf(&j);
 	r = at.place == PLACE_POD ? adjust(&j, &at.link, &l, e) : move_in(&j, &at.link, &l, e);
 	if (r == 0)
 		r = job_configure(&j, &l, e);

@@ -134,6 +134,11 @@ static void compare_altnames(struct restore *t)
 	}
 }
 
+static void ebpf_differs(const char *what, void *user)
+{
+	differs(user, "%s", what);
+}
+
 static void compare_state(struct restore *t)
 {
 	const struct host_state *was = t->host, *is = &t->is;
@@ -145,7 +150,7 @@ static void compare_state(struct restore *t)
 	if (is->alias.n != was->alias.n || (was->alias.n > 0 && memcmp(is->alias.data, was->alias.data, was->alias.n) != 0))
 		differs(t, "alias is \"%.*s\", was \"%.*s\"", (int)is->alias.n, (const char *)is->alias.data, (int)was->alias.n,
 		        (const char *)was->alias.data);
-	if (is->xdp != was->xdp)
+	if (!compare_ebpf(t, ebpf_differs) && is->xdp != was->xdp)
 		differs(t, "XDP program is %u, was %u", is->xdp, was->xdp);
 	/* One that is down has none before it has been up; then it gets the kernel's default. */
 	bool none = str_equal(is->qdisc, "noop") || str_equal(was->qdisc, "noop");

@@ -101,5 +101,9 @@ int mover_detach(struct mover *m, const struct attach_plan *plan, int netns_fd, 
 	if (opened < 0 && at.place == PLACE_GONE)
 		return opened;
 	ret->place = at.place;
-	return at.place == PLACE_GONE ? 0 : job_bring_home(&j, &at, ret, e);
+	if (at.place == PLACE_GONE) {
+		job_release_ebpf(&j);
+		return 0;
+	}
+	return job_bring_home(&j, &at, ret, e);
 }

@@ -45,6 +45,12 @@ void job_restore(struct job *j, const struct link *now, char *differences, size_
 /* features, private_flags and ethtool of `state`, of a link on the host; those were empty. -ENOMEM. */
 int job_read_ethtool(struct mover *m, int32_t ifindex, struct host_state *state, struct error *e);
 
+/* ebpf of `state`, which was empty; it stays so where it cannot be read. -ENOMEM. */
+int job_read_ebpf(struct mover *m, const struct link *l, struct host_state *state, struct error *e);
+/* Before the device leaves: nothing of what is on it is forgotten by the kernel. And when it is gone for good. */
+void job_hold_ebpf(struct job *j);
+void job_release_ebpf(struct job *j);
+
 /* What the files of the restoring share. */
 struct restore {
 	struct job *j;
@@ -61,6 +67,9 @@ void restore_note(struct restore *t, const struct error *ours);
 /* `now` and `is` as they are by now, with `all` also what takes longer to read; false = the link cannot be read. */
 bool restore_look(struct restore *t, bool all);
 void restore_compare(struct restore *t);
+/* eBPF programs; false = a record that does not know of them. Comparing lets go of what job_hold_ebpf() held. */
+bool restore_ebpf(struct restore *t);
+bool compare_ebpf(struct restore *t, void (*differs)(const char *what, void *user));
 struct kept_owner restore_owner(const struct restore *t);
 bool address_same(const struct address *a, const struct address *b); /* but for what is left of a lifetime */
 /* `*a` as it would be by now; false = it has expired. */

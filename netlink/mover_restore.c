@@ -109,7 +109,7 @@ static void restore_ethtool(struct restore *t)
 static void restore_state(struct restore *t)
 {
 	static link_state_step *const steps[] = {link_state_restore_flags, link_state_restore_group, link_state_restore_alias,
-	                                         link_state_restore_xdp,   link_state_add_altnames,  link_state_restore_addr_gen_mode};
+	                                         link_state_add_altnames, link_state_restore_addr_gen_mode};
 	struct mover *m = t->j->m;
 	devconf_restore(t->now.ifname, t->host, &t->is);
 	for (size_t i = 0; i < ELEMENTS(steps); i++) {
@@ -119,6 +119,11 @@ static void restore_state(struct restore *t)
 	}
 	if (m->ethtool)
 		restore_ethtool(t);
+	/* After the queues and features that a driver's XDP depends on. */
+	struct error ours = {0};
+	if (!restore_ebpf(t))
+		(void)link_state_restore_xdp(m->host, t->now.ifindex, t->host, &t->is, &ours);
+	restore_note(t, &ours);
 }
 
 /* First of all, because a PF may forbid its VF to change its MAC. */

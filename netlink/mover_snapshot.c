@@ -93,7 +93,8 @@ static int read_rest(struct mover *m, const struct link *l, struct host_state *s
 	if (devconf_read_more(l->ifname, &state->more_sysctls) < 0)
 		return error_set(e, -ENOMEM, "sysctls of %s: out of memory", l->ifname);
 	(void)vf_get(m->host, m->sysfs, l->ifname, &state->vf, NULL); /* most are no VFs */
-	return job_read_ethtool(m, l->ifindex, state, e);
+	r = job_read_ethtool(m, l->ifindex, state, e);
+	return r == 0 ? job_read_ebpf(m, l, state, e) : r;
 }
 
 int mover_snapshot(struct mover *m, int32_t ifindex, const char *ifname, struct host_state *ret, struct error *e)

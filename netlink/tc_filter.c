@@ -50,7 +50,8 @@ static int take_options(struct nlattr *options, struct tc_filter *f)
 	/* What the hardware made of it is not to be asked for. */
 	f->flags_gen = number(tb[TCA_BPF_FLAGS_GEN]) & (TCA_CLS_FLAGS_SKIP_HW | TCA_CLS_FLAGS_SKIP_SW);
 	f->classid = number(tb[TCA_BPF_CLASSID]);
-	f->plain = !tb[TCA_BPF_ACT] && !tb[TCA_BPF_POLICE];
+	/* A block that several links share is nobody's to give back. */
+	f->plain = !tb[TCA_BPF_ACT] && !tb[TCA_BPF_POLICE] && (uint32_t)f->ifindex != TCM_IFINDEX_MAGIC_BLOCK;
 	if (tb[TCA_BPF_NAME])
 		STR_CUT(f->name, nla_data(tb[TCA_BPF_NAME]));
 	return 0;

@@ -8,7 +8,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/str.h"
-#include "netlink/ebpf.h"
+#include "netlink/ebpf_kept.h"
 #include "netlink/link_state.h"
 
 #define PINS "/sys/fs/bpf/test"
@@ -273,12 +273,195 @@ static void without_the_wish_they_stay(void **state)
 	close_all(&p);
 }
 
+/* ---- given back --------------------------------------------------------------------------------------------------------------------- */
+
+/* Everything on the device that can be there without a link, and nobody but the device refers to the programs. */
+static bool make_orphans(struct programs *p, bool tcx)
+{
+	int32_t ifindex = (int32_t)if_nametoindex("nic0");
+	host("ip link set nic0 xdpgeneric pinned " PINS "/xdp && tc qdisc add dev nic0 clsact && "
+	     "tc filter add dev nic0 ingress prio 7 handle 0x5 bpf da object-pinned " PINS "/cls && "
+	     "tc filter add dev nic0 egress chain 3 prio 9 bpf object-pinned " PINS "/cls classid 1:7");
+	for (size_t i = 0; tcx && i < 2; i++) {
+		assert_int_equal(bpf_attach(ifindex, BPF_AT_TCX_INGRESS, i ? p->cls : p->cls2), 0);
+		assert_int_equal(bpf_attach(ifindex, BPF_AT_TCX_EGRESS, i ? p->cls2 : p->cls), 0);
+	}
+	close(p->xdp), close(p->xdp2), close(p->cls), close(p->cls2);
+	host("rm -r " PINS);
+	return true;
+}
+
+static char *ebpf_dump(void)
+{
+	char *ours = programs_of(-1, "nic0");
+	char *theirs = text_of(-1, "bpftool net show dev nic0; ip link show nic0 | grep -o 'prog.*'; tc qdisc show dev nic0; "
+	                           "tc filter show dev nic0 ingress; tc filter show dev nic0 egress");
+	char *both = malloc(strlen(ours) + strlen(theirs) + 2);
+	assert_non_null(both);
+	sprintf(both, "%s\n%s", ours, theirs);
+	free(ours);
+	free(theirs);
+	return both;
+}
+
+static void assert_ebpf_is_still(char *before)
+{
+	char *after = ebpf_dump();
+	assert_string_equal(after, before);
+	free(before);
+	free(after);
+}
+
+static void what_was_removed_comes_back(void **state)
+{
+	struct world *w = *state;
+	struct programs p;
+	host("ip link add nic0 type veth peer name peer0");
+	if (!load_all(&p))
+		return;
+	make_orphans(&p, has_tcx("nic0"));
+	for (int disable = 0; disable <= 1; disable++) {
+		char *before = ebpf_dump();
+		struct attach_plan plan = plan_for(w, "nic0", "net1");
+		plan.pod.disable_ebpf = (int8_t)disable;
+		attach(w, &plan);
+		if (disable)
+			assert_programs(w->pod, "net1", "");
+		else
+			assert_has_program(w->pod, "net1", "generic XDP");
+		assert_shows(-1, "ls /sys/fs/bpf/dranetd | wc -l", "3"); /* three programs in six places */
+		assert_home(w, &plan);
+		assert_ebpf_is_still(before);
+		assert_shows(-1, "ls /sys/fs/bpf/dranetd | wc -l", "0");
+		host_state_free(&plan.host);
+	}
+	host("umount /sys/fs/bpf");
+}
+
+static void a_failed_attach_gives_them_back_too(void **state)
+{
+	struct world *w = *state;
+	struct programs p;
+	host("ip link add nic0 type veth peer name peer0");
+	if (!load_all(&p))
+		return;
+	make_orphans(&p, has_tcx("nic0"));
+	char *before = ebpf_dump();
+	struct attach_plan plan = plan_for(w, "nic0", "net1");
+	struct ethtool_switch wrong = {"tos", true};
+	plan.pod.disable_ebpf = 1;
+	plan.pod.features = &wrong, plan.pod.n_features = 1;
+	attach_fails(w, &plan, -EINVAL);
+	assert_ebpf_is_still(before);
+	host_state_free(&plan.host);
+	host("umount /sys/fs/bpf");
+}
+
+static void what_the_pod_attached_is_taken_off(void **state)
+{
+	struct world *w = *state;
+	struct programs p;
+	host("ip link add nic0 type veth peer name peer0");
+	if (!load_all(&p))
+		return;
+	bool tcx = has_tcx("nic0");
+	struct attach_plan plan = plan_for(w, "nic0", "net1");
+	attach(w, &plan);
+	int home = fixture_own_namespace();
+	assert_int_equal(setns(w->pod, CLONE_NEWNET), 0);
+	int32_t ifindex = (int32_t)if_nametoindex("net1");
+	int xdp = link_create(p.xdp, ifindex, BPF_XDP, XDP_FLAGS_SKB_MODE);
+	int egress = tcx ? link_create(p.cls, ifindex, BPF_AT_TCX_EGRESS, 0) : -1;
+	if (tcx)
+		assert_int_equal(bpf_attach(ifindex, BPF_AT_TCX_INGRESS, p.cls2), 0);
+	assert_int_equal(setns(home, CLONE_NEWNET), 0);
+	close(home);
+	assert_has_program(w->pod, "net1", "generic XDP");
+	assert_home(w, &plan);
+	assert_programs(-1, "nic0", "");
+	close(xdp);
+	if (egress >= 0)
+		close(egress);
+	host_state_free(&plan.host);
+	close_all(&p);
+}
+
+static void what_cannot_come_back_is_told(void **state)
+{
+	struct world *w = *state;
+	struct programs p;
+	host("ip link add nic0 type veth peer name peer0");
+	if (!load_all(&p))
+		return;
+	int32_t ifindex = (int32_t)if_nametoindex("nic0");
+	int link = link_create(p.xdp, ifindex, BPF_XDP, XDP_FLAGS_SKB_MODE);
+	uint32_t lost = id_of(p.cls), linked = id_of(p.xdp);
+	assert_true(link >= 0);
+	host("tc qdisc add dev nic0 clsact && tc filter add dev nic0 ingress bpf da object-pinned " PINS "/cls");
+	struct attach_plan plan = plan_for(w, "nic0", "net1");
+	plan.pod.disable_ebpf = 1;
+	/* There is no bpf file system any more in which it could be held, and nobody else holds it. */
+	close(p.cls);
+	host("rm -r " PINS " && umount /sys/fs/bpf");
+	attach(w, &plan);
+	struct move_result r = detach(w, &plan, w->pod);
+	char expected[256];
+	snprintf(expected, sizeof(expected), "tc ingress program %u (cls:[*fsobj]) is missing", lost);
+	if (r.place != PLACE_HOST || !strstr(r.differences, expected))
+		fail_msg("%s", r.differences);
+	snprintf(expected, sizeof(expected), "generic XDP program %u (count_packets) is not held by BPF link", linked);
+	if (!strstr(r.differences, expected))
+		fail_msg("%s", r.differences);
+	assert_has_program(-1, "nic0", "generic XDP");
+	close(link);
+	close(p.xdp), close(p.xdp2), close(p.cls2);
+	host_state_free(&plan.host);
+}
+
+static void kept_bytes_are_read_or_refused(void **state)
+{
+	(void)state;
+	struct ebpf_program programs[] = {
+	    {.hook = EBPF_XDP_DRIVER, .id = 12, .link = 3, .name = "count"},
+	    {.hook = EBPF_TC_EGRESS, .id = 13, .filter = {.info = 0x70003, .handle = 5, .chain = 3, .plain = true}, .name = "cls"}};
+	const struct ebpf_list l = {.v = programs, .n = 2, .doors = "clsact"}, none = {0};
+	struct ebpf_list back = {0};
+	struct bytes kept = {0}, empty = {0};
+	assert_int_equal(ebpf_keep(&none, &kept), 0);
+	assert_int_equal(ebpf_kept_parse(&kept, &back), 0);
+	assert_int_equal(back.n, 0);
+	free(kept.data);
+	assert_int_equal(ebpf_keep(&l, &kept), 0);
+	assert_int_equal(ebpf_kept_parse(&kept, &back), 0);
+	assert_int_equal(back.n, 2);
+	assert_string_equal(back.doors, "clsact");
+	assert_string_equal(back.v[0].name, "count");
+	assert_int_equal(back.v[0].link, 3);
+	assert_string_equal(back.v[1].filter.name, "cls");
+	assert_true(back.v[1].filter.plain && back.v[1].filter.info == 0x70003 && back.v[1].filter.chain == 3);
+	ebpf_list_free(&back);
+	for (size_t n = 0; n < kept.n; n++) {
+		struct bytes cut = {kept.data, n};
+		struct ebpf_list some = {0};
+		/* Whole programs are a list, too. */
+		int r = ebpf_kept_parse(&cut, &some);
+		assert_true(r == -EBADMSG || (r == 0 && some.n < 2));
+		ebpf_list_free(&some);
+	}
+	assert_int_equal(ebpf_kept_parse(&empty, &back), -EBADMSG);
+	free(kept.data);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    kernel_test(every_kind_is_seen_and_removed),       kernel_test(links_are_detached_whoever_holds_them),
 	    kernel_test(which_xdp_link_it_is_must_be_certain), kernel_test(a_device_that_is_there_already_is_cleaned_too),
-	    kernel_test(without_the_wish_they_stay),
+	    kernel_test(without_the_wish_they_stay),           kernel_test(what_was_removed_comes_back),
+	    kernel_test(a_failed_attach_gives_them_back_too),  kernel_test(what_the_pod_attached_is_taken_off),
+	    kernel_test(what_cannot_come_back_is_told),
 	};
-	return fixture_possible() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
+	const struct CMUnitTest kept[] = {cmocka_unit_test(kept_bytes_are_read_or_refused)};
+	int failed = cmocka_run_group_tests(kept, NULL, NULL);
+	return fixture_possible() ? failed + cmocka_run_group_tests(tests, NULL, NULL) : failed;
 }
