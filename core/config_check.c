@@ -143,7 +143,7 @@ static void refuse_given(struct faults *f, const struct config_members *members,
 		const struct config_field *field = &members->fields[i];
 		if (!field->any_device && config_field_given(field, c))
 			fault(f, field->key, "cannot be set: the device has no network interface");
-		else if (field->any_device && field->type == CONFIG_OBJECT) {
+		else if (field->type == CONFIG_OBJECT) {
 			size_t at = path_enter(f, field->key);
 			refuse_given(f, field->members, c);
 			path_leave(f, at);

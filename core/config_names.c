@@ -132,7 +132,7 @@ static bool key_elsewhere(const struct config_members *members, const char *key,
 bool config_key_nearest(const struct config_members *members, const char *key, char *to, size_t size, bool *elsewhere)
 {
 	*elsewhere = false;
-	if (!key[0] || strlen(key) > KEY_MAX)
+	if (strlen(key) > KEY_MAX)
 		return false;
 	const char *near = key_of_slip(members, key);
 	if (!near)

@@ -154,10 +154,8 @@ static bool parse_mark(const char *text, int64_t *ret)
 	if (text[0] != '0' || (text[1] != 'x' && text[1] != 'X'))
 		return false;
 	size_t n = strspn(text + 2, "0123456789abcdefABCDEF");
-	if (!n || n > 8 || text[2 + n])
-		return false;
 	unsigned v;
-	if (sscanf(text + 2, "%8x", &v) != 1)
+	if (n > 8 || text[2 + n] || sscanf(text + 2, "%8x", &v) != 1)
 		return false;
 	*ret = v;
 	return true;

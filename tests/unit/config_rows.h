@@ -432,7 +432,7 @@ static const struct config_row config_rows[] = {
     {UNKNOWN, AS_DRANET, "{ethtool: {coalesce: {rx-usecs: 5, rxUsec: 5}}}",
      "ethtool.coalesce.rx-usecs: unknown field; did you mean \"rxUsecs\"?; ethtool.coalesce.rxUsec: unknown field; did you "
      "mean \"rxUsecs\"?"},
-    {UNKNOWN, AS_DRANET, "{'': 1, '\t': 2, aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: 3}",
-     "\"\": unknown field; ?: unknown field; aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: unknown field"},
+    {UNKNOWN, AS_DRANET, "{'': 1, '\t\x7f': 2, aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: 3}",
+     "\"\": unknown field; ??: unknown field; aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: unknown field"},
     {UNKNOWN, AS_DRANET, "{interface: {vrf: {id: 5, name: b}}}", "interface.vrf.id: unknown field"},
 };

@@ -72,6 +72,8 @@ static const struct {
      "ethtool.privateFlags[0]:a=1 ethtool.privateFlags[1]:b=0 "},
     {AS_DRANET, "{interface: {vrf: {name: b, table: 9}}}", "{interface: {vrf: {name: c, table: 10}}}",
      "interface.vrf.name=c interface.vrf.table=10 "},
+    {AS_DRANET, "{interface: {vrf: {name: b, table: 9}}}", "{interface: {mtu: 1280}}",
+     "interface.mtu=1280 interface.vrf.name=b interface.vrf.table=9 "},
     /* FNV-1a of "a" is 0xe40c292c. */
     {AS_DRANET, "{}", "{interface: {vrf: {name: a}}}", "interface.vrf.name=a interface.vrf.table=1220 "},
 
@@ -105,8 +107,8 @@ static const struct {
      "{ethtool: {rings: {rx: 7, rxJumbo: 0}, channels: {combined: 2}, coalesce: {adaptiveRx: false, rxUsecs: 0}}}",
      "ethtool.rings.rx=7 ethtool.rings.rxJumbo=0 ethtool.rings.tx=6 ethtool.channels.combined=2 ethtool.coalesce.adaptiveRx=0 "
      "ethtool.coalesce.rxUsecs=0 ethtool.pause.rx=1 "},
-    {BEYOND, "{rules: [{fwmark: 1}]}", "{rules: [{fwmark: 0, fwmask: '0xf', iif: lo, oif: eth0, family: ipv6}]}",
-     "rules[0].fwmark=1 rules[0].fwmask=4294967295 rules[1].fwmark=0 rules[1].fwmask=15 rules[1].iif=lo rules[1].oif=eth0 "
+    {BEYOND, "{rules: [{fwmark: 1}]}", "{rules: [{fwmark: 0, fwmask: '0xf00', iif: lo, oif: eth0, family: ipv6}]}",
+     "rules[0].fwmark=1 rules[0].fwmask=4294967295 rules[1].fwmark=0 rules[1].fwmask=3840 rules[1].iif=lo rules[1].oif=eth0 "
      "rules[1].family=6 "},
 };
 
