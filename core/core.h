@@ -140,12 +140,13 @@ enum effect_type {
 	EFFECT_LEASE, /* on the host, with the link up for as long as it takes: ask DHCP servers for what the plan wants → DONE.leases */
 	EFFECT_LEASE_KEEP,  /* the device is in the sandbox: renew its leases from now on → EVENT_LEASE, again and again */
 	EFFECT_LEASE_APPLY, /* the device in its sandbox gets what its new leases say, and loses what only the old ones said */
-	EFFECT_LEASE_DROP,  /* renew them no more; with `release` tell the servers. At once: a DETACH may follow */
-	EFFECT_STORE,       /* write the claim's record; answered after it is durable */
-	EFFECT_FORGET,      /* remove the record */
-	EFFECT_TOKEN,       /* write, replace or remove the claim's CDI spec file */
-	EFFECT_STATUS,      /* apply status.devices of a claim (n = 0 removes our entries) */
-	EFFECT_PUBLISH,     /* the devices to publish changed → EVENT_PUBLISHED when the API server holds them */
+	EFFECT_LEASE_DROP, /* renew them no more; with `release` tell the servers. At once, for a DETACH may follow; with an op on the host,
+	                      where the link may have to go up for a moment */
+	EFFECT_STORE,      /* write the claim's record; answered after it is durable */
+	EFFECT_FORGET,     /* remove the record */
+	EFFECT_TOKEN,      /* write, replace or remove the claim's CDI spec file */
+	EFFECT_STATUS,     /* apply status.devices of a claim (n = 0 removes our entries) */
+	EFFECT_PUBLISH,    /* the devices to publish changed → EVENT_PUBLISHED when the API server holds them */
 	EFFECT_REPLY_PREPARE,
 	EFFECT_REPLY_UNPREPARE,
 	EFFECT_REPLY_HOOK,

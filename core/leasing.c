@@ -88,6 +88,34 @@ void lease_applied(struct core *c, struct attachment *a, const struct event *e)
 	a->lease_failing = true;
 }
 
+/* On the host, by whom nothing else is to be done with the device. As with asking, the record says so first where the link is down. */
+bool lease_return(struct core *c, struct attachment *a)
+{
+	struct claim *claim = a->claim;
+	if (a->op || !a->record->leases)
+		return !a->op;
+	if (!a->record->plan->host.up && !claim->record.leasing) {
+		claim->record.leasing = true;
+		claim_changed(claim);
+		claim->intent = claim->version;
+	}
+	if (claim->record.leasing && claim->stored < claim->intent)
+		return false;
+	struct effect *f = move_start(c, a, EFFECT_LEASE_DROP, "");
+	f->move.leases = a->record->leases;
+	f->move.release = true;
+	a->record->leases = NULL;
+	claim_changed(claim);
+	return false;
+}
+
+void lease_returned(struct attachment *a, const struct event *e)
+{
+	a->restore = e->done.result < 0 && !a->record->plan->host.up; /* it may have been left up */
+	if (a->stirred)
+		a->place = PLACE_UNKNOWN;
+}
+
 static struct attachment *lease_owner(struct core *c, const struct event *e)
 {
 	struct claim *claim = claim_find(c, e->lease.claim_uid);

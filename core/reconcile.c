@@ -152,9 +152,6 @@ static void renewed(struct core *c, struct attachment *a, const struct event *e)
 	}
 	attach_plan_unref(a->record->plan);
 	a->record->plan = plan;
-	/* Their times are of a clock that began anew. */
-	leases_unref(a->record->leases);
-	a->record->leases = NULL;
 	STR_COPY(a->record->boot_id, c->boot_id);
 	claim_changed(a->claim);
 	a->claim->intent = a->claim->version;
@@ -373,6 +370,10 @@ void move_done(struct core *c, struct attachment *a, const struct event *e)
 		leased(c, a, e);
 		return;
 	}
+	if (a->op_type == EFFECT_LEASE_DROP) {
+		lease_returned(a, e);
+		return;
+	}
 	a->place = e->done.place;
 	a->gone_told &= a->place == PLACE_GONE;
 	c->publish_dirty = true;
@@ -405,8 +406,11 @@ static void claim_finish_unprepare(struct core *c, struct claim *claim)
 {
 	if (!claim->unprepare || claim->phase != CLAIM_READY || !claim_is_home(claim) || claim->token != TOKEN_NONE || claim->token_op)
 		return;
+	bool returned = true;
 	for (size_t i = 0; i < claim->record.n; i++)
-		lease_drop(c, &claim->attachments[i], ""); /* of those that never went into a pod */
+		returned &= lease_return(c, &claim->attachments[i]);
+	if (!returned)
+		return;
 	claim->phase = CLAIM_UNPREPARED;
 	claim->record.unprepared = true;
 	claim_changed(claim);

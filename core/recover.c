@@ -33,6 +33,10 @@ static void recover_attachment(struct core *c, struct claim *claim, struct attac
 	}
 	if (claim->record.leasing)
 		a->touched = a->restore = !stale;
+	if (stale) { /* the times of its leases are of a clock that began anew */
+		leases_unref(r->leases);
+		r->leases = NULL;
+	}
 	/* What of them the pod has is not known. */
 	a->lease_news = r->leases && r->state == DEVICE_ATTACHED;
 	effect_transition(c, a, d, r->state, r->state, "recovered", 0, 0, NULL);

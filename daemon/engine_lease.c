@@ -272,7 +272,8 @@ struct release_job {
 	struct attach_plan *plan;
 	struct leases *leases;
 	struct claim_ref claim;
-	int result;
+	uint64_t op;            /* 0 = nobody waits */
+	int result, end_result; /* the latter: whether the link is as it was */
 	struct error error;
 };
 
@@ -290,8 +291,9 @@ static void release_work(struct worker_job *job)
 	for (int i = 0; i < CARRIER_TRIES && dhcp_link_look(&place, &link, NULL) == 0 && !link.running; i++)
 		nanosleep(&(struct timespec){.tv_nsec = CARRIER_WAIT_MS * 1000000L}, NULL);
 	j->result = dhcp_release(&place, &mac, j->leases, &j->error);
-	int r = mover_lease_end(m, j->plan, j->result < 0 ? NULL : &j->error);
-	j->result = j->result < 0 ? j->result : r;
+	j->end_result = mover_lease_end(m, j->plan, j->result < 0 ? NULL : &j->error);
+	if (j->result == 0)
+		j->result = j->end_result;
 }
 
 static void release_done(struct worker_job *job)
@@ -300,6 +302,8 @@ static void release_done(struct worker_job *job)
 	struct engine *g = j->engine;
 	if (j->result < 0)
 		log_lease(LOG_INFO, j->plan, &j->claim, j->result, "the lease may not have been given back: ", j->error.text);
+	if (!g->stopping)
+		engine_done(g, j->op, j->end_result, j->error.text);
 	attach_plan_unref(j->plan);
 	leases_unref(j->leases);
 	free(j);
@@ -308,13 +312,18 @@ static void release_done(struct worker_job *job)
 
 static void release_on_host(struct engine *g, struct effect *f)
 {
-	struct release_job *j = g->stopping ? NULL : calloc(1, sizeof(*j));
-	if (!j)
+	if (g->stopping)
 		return;
+	struct release_job *j = calloc(1, sizeof(*j));
+	if (!j) {
+		engine_done(g, f->op, 0, NULL); /* the lease ends in its own time */
+		return;
+	}
 	*j = (struct release_job){.job = {.work = release_work, .done = release_done},
 	                          .engine = g,
 	                          .plan = attach_plan_ref(f->move.plan),
 	                          .leases = leases_ref(f->move.leases),
+	                          .op = f->op,
 	                          .claim = f->move.claim};
 	worker_submit(g->mover_worker, &j->job);
 }

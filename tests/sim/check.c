@@ -96,8 +96,9 @@ void check_begin(struct sim *s, const struct effect *f)
 		check_look(s, f);
 	if (f->type == EFFECT_SNAPSHOT && node_needs(s, device_index(f->snapshot.device)))
 		sim_break(s, "promise 7: %s carries the node's route and is prepared", f->snapshot.device);
-	const struct claim_record *lease = f->type == EFFECT_LEASE ? record_of(s, f->move.claim.uid) : NULL;
-	if (f->type == EFFECT_LEASE && (!lease || (!lease->leasing && !*lease->sandbox.id)))
+	bool on_host = f->type == EFFECT_LEASE || f->type == EFFECT_LEASE_DROP;
+	const struct claim_record *lease = on_host ? record_of(s, f->move.claim.uid) : NULL;
+	if (on_host && (!lease || (!lease->leasing && !*lease->sandbox.id && !f->move.plan->host.up)))
 		sim_break(s, "promise 5: %s is brought up for a lease and the record does not say so", f->move.plan->facts.name);
 	const struct claim_record *r = f->type == EFFECT_ATTACH ? record_of(s, f->move.claim.uid) : NULL;
 	if (f->type == EFFECT_ATTACH && (!r || !str_equal(r->sandbox.id, f->move.sandbox)))

@@ -32,6 +32,7 @@ static enum queue queue_of(enum effect_type t)
 	case EFFECT_DETACH:
 	case EFFECT_PROBE:
 	case EFFECT_LEASE_APPLY:
+	case EFFECT_LEASE_DROP:
 		return QUEUE_MOVER;
 	case EFFECT_STORE:
 	case EFFECT_FORGET:
@@ -149,6 +150,13 @@ static struct leases *lease_new(struct sim *s, struct wdevice *d)
 	return l;
 }
 
+/* Only where the host had it down. */
+static void link_left_up(struct wdevice *d, const struct pending *p)
+{
+	if (!p->effect.move.plan->host.up)
+		d->mtu = 5;
+}
+
 /* The link is up for as long as it takes, and then as it was: unless dranetd dies, or cannot set it back. */
 static void perform_lease(struct sim *s, struct pending *p, uint32_t how)
 {
@@ -157,7 +165,7 @@ static void perform_lease(struct sim *s, struct pending *p, uint32_t how)
 	if (p->place != PLACE_HOST || how) {
 		p->result = p->place != PLACE_HOST ? -ENODEV : -ETIMEDOUT;
 		if (p->place == PLACE_HOST && how == 2)
-			d->mtu = 5;
+			link_left_up(d, p);
 		return;
 	}
 	s->leases++;
@@ -172,6 +180,18 @@ static void perform_apply(struct sim *s, struct pending *p, uint32_t how)
 		p->result = p->place != PLACE_POD ? -ENODEV : -EIO;
 	else if (lease_number(p->effect.move.leases) || lease_number(p->effect.move.old)) /* what it is not told of stays */
 		lease_given(d, p->effect.move.leases);
+}
+
+/* On the host, for which the link goes up for a moment. */
+static void perform_return(struct sim *s, struct pending *p, uint32_t how)
+{
+	struct wdevice *d = &s->devices[device_index(p->effect.move.plan->facts.name)];
+	perform_drop(s, &p->effect);
+	found(s, p, d, -1);
+	if (how && p->place == PLACE_HOST) {
+		p->result = -EIO;
+		link_left_up(d, p);
+	}
 }
 
 void perform_keep(struct sim *s, const struct effect *f)
@@ -240,7 +260,7 @@ static void perform_snapshot(struct sim *s, struct pending *p, uint32_t how)
 		p->result = -ENODEV;
 		return;
 	}
-	p->host = (struct host_state){.ifindex = d->ifindex, .mtu = d->mtu, .up = true};
+	p->host = (struct host_state){.ifindex = d->ifindex, .mtu = d->mtu, .up = i % 2};
 	STR_COPY(p->host.ifname, p->effect.snapshot.ifname);
 	STR_COPY(p->host.type, "device");
 }
@@ -425,6 +445,9 @@ void perform(struct sim *s, struct pending *p, uint32_t how)
 	case EFFECT_LEASE_APPLY:
 		perform_apply(s, p, how);
 		break;
+	case EFFECT_LEASE_DROP:
+		perform_return(s, p, how);
+		break;
 	case EFFECT_STORE:
 		perform_store(s, p, how);
 		break;
@@ -525,7 +548,8 @@ void perform_crash(struct sim *s)
 		if (sim_choose(s, 2) == 0)
 			continue;
 		/* Killed in the middle: it may be done, or half done, and nobody hears of it. */
-		perform(s, p, q == QUEUE_MOVER ? sim_choose(s, perform_ways(p) > 3 ? 3 : 1) : 0);
+		bool half = perform_ways(p) > 3;
+		perform(s, p, q == QUEUE_MOVER ? sim_choose(s, half ? 3 : p->effect.type == EFFECT_LEASE_DROP ? 2 : 1) : 0);
 		if (q == QUEUE_MOVER && p->effect.type == EFFECT_ATTACH && p->place == PLACE_HOST && sim_choose(s, 2)) {
 			struct wdevice *d = &s->devices[device_index(p->effect.move.plan->facts.name)];
 			if (d->exists && d->place == ON_HOST)
@@ -537,7 +561,7 @@ void perform_crash(struct sim *s)
 		const struct effect *f = &s->pending[i].effect;
 		struct wdevice *d = f->type == EFFECT_LEASE ? &s->devices[device_index(f->move.plan->facts.name)] : NULL;
 		if (d && !s->pending[i].performed && d->exists && d->place == ON_HOST && d->ifindex == f->move.plan->facts.ifindex)
-			d->mtu = 5;
+			link_left_up(d, &s->pending[i]);
 	}
 	while (s->n_pending)
 		pending_drop(s, s->n_pending - 1);

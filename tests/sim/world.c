@@ -303,6 +303,11 @@ static void effect_inline(struct sim *s, struct effect *f)
 	}
 	case EFFECT_LEASE_KEEP:
 	case EFFECT_LEASE_DROP:
+		if (f->op) {
+			sim_say(s, "  -> give back the lease of %s", effect_subject(f));
+			effect_take(s, f);
+			break;
+		}
 		sim_say(s, "  -> %s %s", effect_name(f->type), effect_subject(f));
 		(f->type == EFFECT_LEASE_KEEP ? perform_keep : perform_drop)(s, f);
 		break;
