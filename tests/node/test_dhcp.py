@@ -1,0 +1,198 @@
+#!/usr/bin/python3
+"""DHCP leases of real pods: taken at Prepare, renewed, kept over a restart, rebound, lost, and given back."""
+
+import json
+import os
+import re
+import shutil
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from cluster_cases import Lane, Skip, expect, refused, same  # noqa: E402
+from dhcp_servers import Dhcpd, Dnsmasq  # noqa: E402
+from kubelet import PodFailed  # noqa: E402
+
+LANE = Lane(seed=9)
+LAN = ["192.0.2.1/24", "fd00:2::1/64"]
+RANGE4 = "--dhcp-range=192.0.2.50,192.0.2.90,255.255.255.0,2m"
+RANGE6 = "--dhcp-range=fd00:2::50,fd00:2::90,64,2m"
+
+
+def need(tool):
+    if not shutil.which(tool, path="/usr/sbin:/usr/bin:/sbin:/bin"):
+        raise Skip(f"there is no {tool}")
+
+
+def nic(name, up=True, fabric=LAN):
+    """A veth of the host; what it was."""
+    cluster = LANE.cluster
+    cluster.net.add_nic(name, fabric=fabric, up=up)
+    cluster.wait_published(name)
+    return cluster.net.host_dump(name)
+
+
+def gone(name, claim):
+    cluster = LANE.cluster
+    cluster.delete("resourceclaims", claim)
+    cluster.net.remove_nic(name)
+    cluster.wait(lambda: name not in cluster.published(), 10, f"{name} to leave the slices")
+
+
+def started(claim, name, interface, **more):
+    cluster = LANE.cluster
+    cluster.claim_for(claim, name, {"interface": interface, **more})
+    return cluster.kubelet.run_pod(cluster.pod_manifest(claim, claim))
+
+
+def in_pod(pod, *command):
+    netns = LANE.cluster.cri.sandbox_netns(pod.sandbox)
+    return LANE.cluster.corner.run(["nsenter", f"--net={netns}", *command]).stdout
+
+
+def addresses(pod, family, name="net1"):
+    """Addresses of global scope, each with the seconds that are left."""
+    listed = json.loads(in_pod(pod, "ip", "-j", family, "addr", "show", "dev", name))
+    return {f"{item['local']}/{item['prefixlen']}": item["valid_life_time"]
+            for link in listed for item in link.get("addr_info", []) if item.get("scope") == "global"}
+
+
+def data(claim):
+    """What the status says of the lease."""
+    for entry in LANE.cluster.device_status(claim).values():
+        return entry.get("data", {}).get("dhcp", {})
+    return {}
+
+
+def seen_inside(pod, *command):
+    """By the container's own tools."""
+    status, out, err = LANE.cluster.kubelet.exec(pod, ["busybox", *command])
+    same(status, 0, err)
+    return out
+
+
+def test_lease_with_everything_of_a_link_that_is_down():
+    need("dnsmasq")
+    cluster = LANE.cluster
+    before = nic("nic0", up=False)
+    options = (RANGE4, RANGE6, "--dhcp-option=3,192.0.2.9", "--dhcp-option=26,1400", "--dhcp-option=6,192.0.2.53", "--domain=lab.example",
+               "--dhcp-option=121,198.51.100.0/24,192.0.2.7,0.0.0.0/0,192.0.2.1", "--dhcp-option=option6:dns-server,[fd00:2::53]")
+    with Dnsmasq(cluster, "nic0p", *options) as server:
+        pod = started("whole", "nic0", {"name": "net1", "dhcp": True, "dhcp6": True})
+        four, six = addresses(pod, "-4"), addresses(pod, "-6")
+        same((len(four), len(six)), (1, 1))
+        (address, left), (address6, left6) = *four.items(), *six.items()
+        expect(re.fullmatch(r"192\.0\.2\.\d+/24", address), address)
+        expect(re.fullmatch(r"fd00:2::\w+/128", address6), address6)
+        expect(60 < left <= 120 and 60 < left6 <= 120, f"{left} and {left6} seconds are left")
+        expect(address.split("/")[0] in seen_inside(pod, "ip", "addr", "show", "dev", "net1"), "not seen from inside")
+        # RFC 3442: the classless routes, and not the router that came beside them. The pod's own default goes first.
+        routes = in_pod(pod, "ip", "-4", "route")
+        expect("198.51.100.0/24 via 192.0.2.7 dev net1 proto dhcp" in routes, routes)
+        expect("default via 192.0.2.1 dev net1 proto dhcp metric 1024" in routes, routes)
+        expect("192.0.2.9" not in routes, routes)
+        expect("dev eth0" in routes.splitlines()[0], routes)
+        cluster.check_in_pod(pod, "net1", mtu=1400)
+        cluster.ping(pod, "192.0.2.1")
+        cluster.check_status("whole", "net1", [address, address6])
+        told = data("whole")
+        same({key: value for key, value in told["ipv4"].items() if key != "routes"},
+             {"addresses": [address], "server": "192.0.2.1", "leaseSeconds": 120, "dns": ["192.0.2.53"], "domain": "lab.example",
+              "mtu": 1400})
+        same(sorted(route["destination"] for route in told["ipv4"]["routes"]), ["0.0.0.0/0", "198.51.100.0/24"])
+        same(told["ipv6"]["addresses"], [address6])
+        same(told["ipv6"]["dns"], ["fd00:2::53"])
+        same(server.leased(), {address.split("/")[0], address6.split("/")[0]})
+        cluster.kubelet.stop_pod(pod)
+        server.wait_for("DHCPRELEASE(nic0p) 192.0.2.")
+        server.wait_for("release received")
+        cluster.wait(lambda: not server.leased(), 10, "the leases to be free")
+    cluster.check_home("nic0", before)
+    gone("nic0", "whole")
+
+
+def test_renewed_at_half_time_and_over_a_restart():
+    need("dhcpd")
+    cluster = LANE.cluster
+    before = nic("nic0")
+    with Dhcpd(cluster, "nic0p", 14, "192.0.2.50", "192.0.2.60") as server:
+        pod = started("short", "nic0", {"name": "net1", "dhcp": True})
+        (address, _), = addresses(pod, "-4").items()
+        bare = address.split("/")[0]
+        expect("default via 192.0.2.1 dev net1 proto dhcp" in in_pod(pod, "ip", "-4", "route"), "no default route")
+        asked = f"DHCPREQUEST for {bare} "
+        first = server.count(asked)
+        writes = len(cluster.api.requests(user="dranetd", verb="patch", resource="resourceclaims/status"))
+        server.wait_for(asked, first + 2, 30)
+        cluster.wait(lambda: addresses(pod, "-4").get(address, 0) >= 12, 5, "the kernel's lifetime to be the new one")
+        same(len(cluster.api.requests(user="dranetd", verb="patch", resource="resourceclaims/status")), writes,
+             "a renewal that changes nothing is no write")
+        cluster.kill_dranetd()
+        discovers, renewed = server.count("DHCPDISCOVER"), server.count(asked)
+        cluster.restart_dranetd()
+        server.wait_for(asked, renewed + 2, 30)
+        same(server.count("DHCPDISCOVER"), discovers, "the lease was taken anew")
+        same(list(addresses(pod, "-4")), [address])
+        # By itself, at half of the time: nobody else was asked.
+        expect(f"from {before['address']} via nic0p" in server.log(), server.log())
+        cluster.kubelet.stop_pod(pod)
+        server.wait_for(f"DHCPRELEASE of {bare} from {before['address']}")
+    cluster.check_home("nic0", before)
+    gone("nic0", "short")
+
+
+def test_server_away_until_the_end_and_another_one_comes():
+    need("dhcpd")
+    cluster = LANE.cluster
+    before = nic("nic0")
+    with Dhcpd(cluster, "nic0p", 12, "192.0.2.50", "192.0.2.50"):
+        pod = started("lost", "nic0", {"name": "net1", "dhcp": True})
+        same(list(addresses(pod, "-4")), ["192.0.2.50/24"])
+        cluster.check_status("lost", "net1", ["192.0.2.50/24"])
+    cluster.wait(lambda: not addresses(pod, "-4"), 30, "the address to be taken away")
+    expect("net1" not in in_pod(pod, "ip", "-4", "route"), "a route of the lease is there")
+    cluster.check_status("lost", "net1", [])
+    same(data("lost"), {})
+    with Dhcpd(cluster, "nic0p", 12, "192.0.2.70", "192.0.2.70") as server:
+        cluster.wait(lambda: addresses(pod, "-4"), 90, "a new address")
+        same(list(addresses(pod, "-4")), ["192.0.2.70/24"])
+        cluster.check_status("lost", "net1", ["192.0.2.70/24"])
+        same(data("lost")["ipv4"]["addresses"], ["192.0.2.70/24"])
+        cluster.kubelet.stop_pod(pod)
+        server.wait_for("DHCPRELEASE of 192.0.2.70")
+    cluster.check_home("nic0", before)
+    gone("nic0", "lost")
+
+
+def test_hardware_address_of_the_pod():
+    need("dnsmasq")
+    cluster = LANE.cluster
+    before = nic("nic0")
+    with Dnsmasq(cluster, "nic0p", RANGE4, "--dhcp-host=02:00:00:00:0c:0c,192.0.2.77") as server:
+        pod = started("mac", "nic0", {"name": "net1", "dhcp": True, "hardwareAddr": "02:00:00:00:0c:0c"})
+        same(list(addresses(pod, "-4")), ["192.0.2.77/24"])
+        cluster.kubelet.stop_pod(pod)
+        server.wait_for("DHCPRELEASE(nic0p) 192.0.2.77 02:00:00:00:0c:0c")
+    cluster.check_home("nic0", before)
+    gone("nic0", "mac")
+
+
+def test_nobody_answers():
+    """Prepare fails with what was sent, the link is down again, and the pod starts when the server is there."""
+    need("dnsmasq")
+    cluster = LANE.cluster
+    before = nic("nic0", up=False)
+    cluster.claim_for("silent", "nic0", {"interface": {"name": "net1", "dhcp": True}})
+    pod = cluster.kubelet.create_pod(cluster.pod_manifest("silent", "silent"))
+    refused(PodFailed, lambda: cluster.kubelet.run_pod(pod, deadline=25), "DHCPv4 on nic0", "DISCOVER were sent, and no server offered")
+    cluster.check_home("nic0", before)
+    with Dnsmasq(cluster, "nic0p", RANGE4):
+        cluster.kubelet.run_pod(pod, deadline=60)
+        same(len(addresses(pod, "-4")), 1)
+        cluster.kubelet.stop_pod(pod)
+    cluster.check_home("nic0", before)
+    gone("nic0", "silent")
+
+
+if __name__ == "__main__":
+    LANE.run(globals(), "node-dhcp")
