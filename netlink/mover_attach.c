@@ -4,6 +4,7 @@
 
 #include "netlink/link_state.h"
 #include "netlink/mover_internal.h"
+#include "netlink/vrf.h"
 
 static struct link_wish pod_wish(const struct attach_plan *p)
 {
@@ -83,6 +84,7 @@ static void undo(struct job *j, struct move_result *ret, struct error *e)
 		ret->place = at.place;
 	if (r == 0 && at.place == PLACE_POD)
 		r = job_bring_home(j, &at, ret, &ours);
+	vrf_unmake(j->pod, &j->plan->pod); /* it may be that nothing came into it */
 	if (r < 0)
 		error_append(e, r, "undo failed: %s", ours.text);
 	else if (at.place == PLACE_GONE)
@@ -116,9 +118,11 @@ int mover_attach(struct mover *m, const struct attach_plan *plan, const struct l
 	ret->place = at.place;
 	if (at.place == PLACE_GONE)
 		return error_set(e, -ENODEV, "%s (ifindex %d) does not exist any more", plan->host.ifname, plan->host.ifindex);
-	if (at.place == PLACE_HOST)
+	r = vrf_make(j.pod, &plan->pod, e);
+	if (r == 0 && at.place == PLACE_HOST)
 		job_hold_ebpf(&j);
-	r = at.place == PLACE_POD ? adjust(&j, &at.link, &l, e) : move_in(&j, &at.link, &l, e);
+	if (r == 0)
+		r = at.place == PLACE_POD ? adjust(&j, &at.link, &l, e) : move_in(&j, &at.link, &l, e);
 	if (r == 0)
 		r = job_configure(&j, &l, e);
 	if (r == 0)

@@ -15,6 +15,7 @@
 #include "netlink/private_flags.h"
 #include "netlink/route.h"
 #include "netlink/rule.h"
+#include "netlink/vrf.h"
 
 /* ---- eBPF ------------------------------------------------------------------------------------------------------------------------ */
 
@@ -127,6 +128,11 @@ static int configure_neighbours(struct job *j, const struct link *l, struct erro
 	return 0;
 }
 
+static int configure_vrf(struct job *j, const struct link *l, struct error *e)
+{
+	return vrf_join(j->pod, &j->plan->pod, l, e);
+}
+
 /* ---- in order -------------------------------------------------------------------------------------------------------------------- */
 
 static int configure_up(struct job *j, const struct link *l, struct error *e)
@@ -140,8 +146,8 @@ int job_configure(struct job *j, const struct link *l, struct error *e)
 	/* Each may be done again on a device that has it already. Addresses come before the link is up, so that it never shows itself
 	 * without them; routes need it up. */
 	static int (*const steps[])(struct job * j, const struct link *l, struct error *e) = {
-	    job_configure_sysctls, configure_ebpf,   configure_ethtool, configure_addresses, job_lease_addresses,
-	    configure_up,          configure_routes, job_lease_routes,  configure_rules,     configure_neighbours,
+	    job_configure_sysctls, configure_vrf,    configure_ebpf,   configure_ethtool, configure_addresses,  job_lease_addresses,
+	    configure_up,          configure_routes, job_lease_routes, configure_rules,   configure_neighbours,
 	};
 	int r = 0;
 	for (size_t i = 0; i < ELEMENTS(steps) && r == 0; i++)

@@ -8,6 +8,7 @@
 #include "netlink/link_state.h"
 #include "netlink/mover_internal.h"
 #include "netlink/rule.h"
+#include "netlink/vrf.h"
 
 /* The host's own name for it, or a temporary one when somebody took that meanwhile. */
 static int free_name(struct job *j, char name[IFNAME_SIZE], struct error *e)
@@ -75,6 +76,7 @@ int job_bring_home(struct job *j, const struct located *at, struct move_result *
 	if (at->place == PLACE_POD) {
 		rules_remove(j->pod, j->plan); /* everything else that the pod side added goes with the link */
 		r = move_home(j, &at->link, &now, e);
+		vrf_unmake(j->pod, &j->plan->pod);
 		if (r < 0)
 			now.place = PLACE_UNKNOWN;
 		/* Whatever the answer was, the kernel knows where it is. */

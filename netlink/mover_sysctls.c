@@ -20,14 +20,17 @@ enum { SYSCTL_PATH_SIZE = 128 };
 static int sysctl_write(const char *path, int number, struct error *e)
 {
 	char value[16];
-	int n = snprintf(value, sizeof(value), "%d\n", number);
+	/* Without a newline: what the kernel says of IPv6's forwarding is 1, however much it was given. */
+	int n = snprintf(value, sizeof(value), "%d", number);
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return error_set(e, -errno, "cannot open %s: %s", path, strerror(errno));
 	mark("sysctl", "set", "begin");
 	ssize_t written = write(fd, value, (size_t)n);
 	mark("sysctl", "set", "end");
-	int r = written == n ? 0 : error_set(e, written < 0 ? -errno : -EIO, "cannot set %s to %d: %s", path, number, strerror(errno));
+	int r = written == n ? 0 : written < 0 ? -errno : -EIO;
+	if (r < 0)
+		error_set(e, r, "cannot set %s to %d: %s", path, number, strerror(-r));
 	close(fd);
 	return r;
 }
@@ -146,12 +149,17 @@ static int forward6(const char *ifname, struct error *e)
 int job_configure_sysctls(struct job *j, const struct link *l, struct error *e)
 {
 	const struct network_config *c = &j->plan->pod;
+	/* With them a server that listens without being bound to a VRF gets what comes in by its members, too; raw sockets have it so by
+	 * default. */
+	int accept_all = c->vrf_name[0] ? 1 : -1;
 	const struct sysctl table[] = {
 	    {"/proc/sys/net/ipv4/conf/%s/arp_ignore", c->arp_ignore, false},
 	    {"/proc/sys/net/ipv4/conf/%s/arp_announce", c->arp_announce, false},
 	    {"/proc/sys/net/ipv4/conf/%s/forwarding", c->forwarding, false},
 	    {CONF6 "%s/forwarding", c->forwarding == 1 ? -1 : c->forwarding, true},
 	    {CONF6 "%s/force_forwarding", c->forwarding == 1 ? -1 : c->forwarding, true},
+	    {"/proc/sys/net/ipv4/tcp_l3mdev_accept", accept_all, true},
+	    {"/proc/sys/net/ipv4/udp_l3mdev_accept", accept_all, true},
 	};
 	bool any = false;
 	for (size_t i = 0; i < ELEMENTS(table); i++)

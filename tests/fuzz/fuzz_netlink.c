@@ -13,6 +13,7 @@
 #include "netlink/route.h"
 #include "netlink/rule.h"
 #include "netlink/vf.h"
+#include "netlink/vrf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -62,6 +63,7 @@ static void parse_state(const struct nlmsghdr *h)
 {
 	struct host_state state = {0};
 	struct vf_settings vf;
+	struct vrf vrf;
 	struct bytes features = {0};
 	if (link_state_parse(h, &state) == 0)
 		for (const char *name = NULL; (name = bytes_next(&state.altnames, name));)
@@ -69,6 +71,7 @@ static void parse_state(const struct nlmsghdr *h)
 				abort();
 	host_state_free(&state);
 	(void)vf_parse(h, 1, &vf);
+	(void)vrf_parse(h, &vrf);
 	(void)features_parse(h, &features);
 	free(features.data);
 }

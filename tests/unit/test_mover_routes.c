@@ -296,6 +296,40 @@ static bool reaches(int from_ns, int to_ns, const char *to, int seconds)
 	return p.revents & POLLIN;
 }
 
+static void path_of(int ns, char path[64])
+{
+	snprintf(path, 64, "/proc/%d/fd/%d", getpid(), ns);
+}
+
+/* The pod's own network is by an eth0, whose router tells of itself. */
+static int give_pod_a_router(struct world *w)
+{
+	static const uint8_t advertisement[16] = {134, [4] = 64, [6] = 7, [7] = 8}; /* half an hour */
+	const struct sockaddr_in6 all = {.sin6_family = AF_INET6, .sin6_addr = {{{0xff, 2, [15] = 1}}}};
+	int home = fixture_own_namespace(), ns = fixture_new_pod(), hops = 255, fd;
+	char path[64];
+	path_of(ns, path);
+	in_pod(w->pod, "ip link add eth0 type veth peer name r0 && ip link set eth0 up && ip link set r0 netns %s", path);
+	in_pod(ns, "ip link set r0 addrgenmode none up && ip address add fe80::1/64 dev r0 nodad");
+	assert_int_equal(setns(ns, CLONE_NEWNET), 0);
+	int ifindex = (int)if_nametoindex("r0");
+	assert_true((fd = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMPV6)) >= 0);
+	assert_int_equal(setns(home, CLONE_NEWNET), 0);
+	assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hops, sizeof(hops)), 0);
+	assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, &ifindex, sizeof(ifindex)), 0);
+	time_t deadline = time(NULL) + 20;
+	for (bool heard = false; !heard;) {
+		assert_true(time(NULL) < deadline);
+		(void)sendto(fd, advertisement, sizeof(advertisement), 0, (const struct sockaddr *)&all, sizeof(all));
+		char *routes = text_of(w->pod, "ip -6 route");
+		heard = strstr(routes, "default via fe80::1 dev eth0 proto ra");
+		free(routes);
+	}
+	close(fd);
+	close(home);
+	return ns;
+}
+
 /* A packet of another namespace goes through the pod, in at one device and out at the other. */
 static void forwarding_forwards(void **state)
 {
@@ -303,14 +337,15 @@ static void forwarding_forwards(void **state)
 	struct attach_plan plans[2];
 	struct address a[2][2];
 	int ends[2];
-	in_pod(w->pod, "echo 0 > /proc/sys/net/ipv4/ip_forward; ip link add eth0 type ifb && ip link set eth0 up");
+	in_pod(w->pod, "echo 0 > /proc/sys/net/ipv4/ip_forward");
+	int router = give_pod_a_router(w);
 	for (int i = 0; i < 2; i++) {
 		char address[64];
 		ends[i] = fixture_new_pod();
 		host("ip link add nic%d type veth peer name end%d", i, i);
 		plans[i] = plan_for(w, i ? "nic1" : "nic0", i ? "net2" : "net1");
 		char path[64];
-		snprintf(path, sizeof(path), "/proc/%d/fd/%d", getpid(), ends[i]);
+		path_of(ends[i], path);
 		host("ip link set end%d netns %s", i, path);
 		in_pod(ends[i],
 		       "ip link set lo up && ip link set end%d up && ip address add 10.%d.0.2/24 dev end%d && "
@@ -330,6 +365,7 @@ static void forwarding_forwards(void **state)
 	/* The pod's own link is none of the claim's business. */
 	pod_shows(w, "ipv6/conf/eth0/forwarding", "0");
 	pod_shows(w, "ipv6/conf/eth0/accept_ra", "1");
+	assert_shows(w->pod, "ip -6 route", "default via fe80::1 dev eth0 proto ra");
 	pod_shows(w, "ipv6/conf/default/forwarding", "0");
 
 	plans[0].pod.forwarding = 0;
@@ -341,9 +377,11 @@ static void forwarding_forwards(void **state)
 	for (int i = 0; i < 2; i++) {
 		assert_home(w, &plans[i]);
 		host_state_free(&plans[i].host);
-		close(ends[i]);
 	}
-	assert_shows(-1, "cat /proc/sys/net/ipv6/conf/nic1/forwarding", "0");
+	assert_shows(-1, "cat /proc/sys/net/ipv4/conf/nic1/forwarding /proc/sys/net/ipv6/conf/nic1/forwarding", "0\n0");
+	close(router);
+	for (int i = 0; i < 2; i++)
+		close(ends[i]); /* and with them the devices, whose other ends are there */
 }
 
 int main(void)
