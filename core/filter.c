@@ -42,9 +42,7 @@ void filter_free(struct filter *f)
 		next = n->made_next;
 		if (n->op == OP_LITERAL && n->type == TYPE_STRING)
 			free(n->string);
-		if (n->regex)
-			regfree(n->regex);
-		free(n->regex);
+		pattern_free(n->pattern);
 		free(n);
 	}
 	free(f->text);

@@ -8,17 +8,23 @@
 
 enum { STEPS_MAX = 20000 }; /* operations for one device: nested macros multiply */
 
-static int regex_matches(struct filter_run *r, const struct filter_node *n, const char *text, const char *pattern)
+/* A search takes as many steps as it visits instructions for characters, a hundred at a time. */
+static void charge(struct filter_run *r, const struct pattern *p, const char *text)
 {
-	if (n->regex)
-		return regexec(n->regex, text, 0, NULL, 0) == 0;
-	regex_t made;
-	int rc = filter_regex(pattern, &made, &r->error);
+	r->steps += (unsigned)(pattern_size(p) * strlen(text) / 100);
+}
+
+static int pattern_applies(struct filter_run *r, const struct filter_node *n, const char *text, const char *pattern)
+{
+	struct pattern *made = NULL;
+	int rc = n->pattern ? 0 : pattern_compile(pattern, &made, &r->error);
 	if (rc < 0)
 		return rc;
-	bool found = regexec(&made, text, 0, NULL, 0) == 0;
-	regfree(&made);
-	return found;
+	struct pattern *p = n->pattern ? n->pattern : made;
+	charge(r, p, text);
+	rc = pattern_matches(p, text);
+	pattern_free(made);
+	return rc;
 }
 
 void filter_run_init(struct filter_run *r, const struct device_facts *facts)
@@ -305,7 +311,7 @@ static int apply(struct filter_run *r, const struct filter_node *n, const struct
 		v.boolean = strstr(a->string, b->string) != NULL;
 		break;
 	case OP_MATCHES:
-		rc = regex_matches(r, n, a->string, b->string);
+		rc = pattern_applies(r, n, a->string, b->string);
 		v.boolean = rc > 0;
 		rc = rc < 0 ? rc : 0;
 		break;

@@ -149,14 +149,9 @@ struct filter_node *node_string_function(struct parser *p, size_t at, enum filte
 		return n;
 	/* A pattern that does not compile shall be told now, not with the first device. */
 	struct error e = {0};
-	n->regex = calloc(1, sizeof(*n->regex));
-	if (!n->regex)
-		return lexer_no_memory(&p->lexer);
-	if (filter_regex(argument->string, n->regex, &e) < 0) {
-		free(n->regex);
-		n->regex = NULL;
-		return lexer_refuse(&p->lexer, argument->begin, "%s", e.text);
-	}
+	int rc = pattern_compile(argument->string, &n->pattern, &e);
+	if (rc < 0)
+		return rc == -ENOMEM ? lexer_no_memory(&p->lexer) : lexer_refuse(&p->lexer, argument->begin, "%s", e.text);
 	return n;
 }
 

@@ -3,9 +3,8 @@
  * could never work is refused when the daemon starts rather than on the first device. */
 #pragma once
 
-#include <regex.h>
-
 #include "core/filter.h"
+#include "core/filter_pattern.h"
 
 enum filter_type { TYPE_BOOL, TYPE_INT, TYPE_STRING, TYPE_NULL, TYPE_LIST, TYPE_MAP, TYPE_ATTRIBUTE };
 
@@ -76,7 +75,7 @@ struct filter_node {
 		enum filter_field field;
 		unsigned slot;
 	};
-	regex_t *regex;                /* OP_MATCHES with a literal pattern; owned */
+	struct pattern *pattern;       /* OP_MATCHES with a literal pattern; owned */
 	struct filter_node *made_next; /* all nodes of a filter, for filter_free() */
 };
 
@@ -88,7 +87,5 @@ struct filter {
 
 /* Parse into `f`, which the caller frees also on failure. `*fault` is set on failure only. */
 int filter_parse(const char *expression, struct filter *f, size_t *fault, struct error *e);
-/* Compile a pattern; -EINVAL with the reason. Patterns that RE2 (CEL's) and POSIX read differently are refused. */
-int filter_regex(const char *pattern, regex_t *ret, struct error *e);
 /* "a string" */
 const char *filter_type_name(enum filter_type type);

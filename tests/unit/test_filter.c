@@ -273,7 +273,7 @@ static void test_operators(void **state)
 		assert_string_equal(e.text, "the result does not fit into 64 bits");
 	}
 	assert_int_equal(evaluate("'a'.matches(true ? '(' : '')", &eth0, &e), 'e');
-	assert_true(str_starts(e.text, "the pattern is no POSIX extended expression: "));
+	assert_string_equal(e.text, "the pattern misses a \")\"");
 }
 
 static void test_refused(void **state)
@@ -365,6 +365,9 @@ static void test_refused(void **state)
 	    {"[][0] == 1", "at 1:3: an empty list has no elements"},
 	    {"matches('a') == 1", "at 1:12: \")\", expected \",\""},
 	    {"1x == 1", "at 1:1: not a number"},
+	    {"'a'.matches('(')", "at 1:13: the pattern misses a \")\""},
+	    {"'a'.matches(r'(a)\\1')", "at 1:13: the pattern has \\1, which is not supported here"},
+	    {"matches('a', 'a++')", "at 1:14: the pattern repeats nothing, or a repetition, at \"+\""},
 	    {"9223372036854775808 == 1", "at 1:1: the number is too large"},
 	    {"-9223372036854775809 == 1", "at 1:2: the number is too large"},
 	    {"99999999999999999999 == 1", "at 1:1: the number is too large"},
@@ -380,14 +383,6 @@ static void test_refused(void **state)
 	    {"true # false", "at 1:6: \"#\", expected"},
 	    {"true \x01", "at 1:6: byte 0x01, expected"},
 	    {"\xc3\xa4", "at 1:1: byte 0xc3, expected a value"},
-	    {"'a'.matches('(')", "at 1:13: the pattern is no POSIX extended expression: "},
-	    {"'a'.matches(r'\\d')", "at 1:13: the pattern has \\d, which POSIX"},
-	    {"'a'.matches(r'(a)\\1')", "at 1:13: the pattern has \\1, which POSIX"},
-	    {"'a'.matches('a++')", "at 1:13: the pattern repeats a repetition at \"+\""},
-	    {"'a'.matches('a{2}*')", "at 1:13: the pattern repeats a repetition at \"*\""},
-	    {"'a'.matches('((((((((((a+)+)+)+)+)+)+)+)+)+)+')", "at 1:13: the pattern repeats more than 1000 times"},
-	    {"'a'.matches('(a{100}){100}')", "at 1:13: the pattern repeats more than 1000 times"},
-	    {"'a'.matches('a{99999999999999999999}')", "at 1:13: the pattern repeats more than 1000 times"},
 	};
 	for (size_t i = 0; i < ELEMENTS(rows); i++) {
 		struct filter *f = NULL;
