@@ -175,9 +175,11 @@ int class_take_escape(struct compiler *c)
 /* "[:alpha:]" or "[:^alpha:]"; 0 when it is none, and the bracket an ordinary character. */
 static int take_posix(struct compiler *c)
 {
+	if (c->at[1] != ':')
+		return 0;
 	bool negated = c->at[2] == '^';
 	const char *name = c->at + 2 + negated, *end = strstr(name, ":]");
-	if (c->at[1] != ':' || !end)
+	if (!end)
 		return 0;
 	for (size_t i = 0; i < ELEMENTS(posix); i++)
 		if (strlen(posix[i].name) == (size_t)(end - name) && memcmp(posix[i].name, name, (size_t)(end - name)) == 0) {
