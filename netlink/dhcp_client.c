@@ -325,6 +325,8 @@ static void start_machines(struct dhcp_client *c, uint64_t now)
 	/* An address of DHCPv6 is bound to DUID and IAID: the server finds it again. */
 	if (c->o.v6)
 		dhcp6_start(&c->sides[1].v6m, &c->o.mac, known && sure ? &known->v6 : NULL, seed(), now);
+	leases_unref(c->known);
+	c->known = NULL;
 }
 
 /* Nothing is sent into a link that has no carrier: under a limit it is waited for. */

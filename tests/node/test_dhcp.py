@@ -6,12 +6,13 @@ import os
 import re
 import shutil
 import sys
+import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from cluster_cases import Lane, Skip, expect, refused, same  # noqa: E402
 from dhcp_servers import Dhcpd, Dnsmasq  # noqa: E402
-from kubelet import PodFailed  # noqa: E402
+from kubelet import KubeletError, PodFailed  # noqa: E402
 
 LANE = Lane(seed=9)
 LAN = ["192.0.2.1/24", "fd00:2::1/64"]
@@ -43,6 +44,15 @@ def started(claim, name, interface, **more):
     cluster = LANE.cluster
     cluster.claim_for(claim, name, {"interface": interface, **more})
     return cluster.kubelet.run_pod(cluster.pod_manifest(claim, claim))
+
+
+def scheduled(claim, name, interface):
+    """A pod that is not started: its claim is allocated."""
+    cluster = LANE.cluster
+    cluster.claim_for(claim, name, {"interface": interface})
+    pod = cluster.kubelet.create_pod(cluster.pod_manifest(claim, claim))
+    cluster.kubelet.allocator.schedule(pod.obj)
+    return pod
 
 
 def in_pod(pod, *command):
@@ -192,6 +202,73 @@ def test_nobody_answers():
         cluster.kubelet.stop_pod(pod)
     cluster.check_home("nic0", before)
     gone("nic0", "silent")
+
+
+def test_given_back_by_a_pod_that_never_ran():
+    need("dnsmasq")
+    cluster = LANE.cluster
+    before = nic("nic0", up=False)
+    with Dnsmasq(cluster, "nic0p", RANGE4, RANGE6) as server:
+        pod = scheduled("never", "nic0", {"name": "net1", "dhcp": True, "dhcp6": True})
+        cluster.kubelet.claims.prepare(pod.obj, pod.names)
+        same(len(server.leased()), 2)
+        cluster.check_home("nic0", before)
+        cluster.kubelet.stop_pod(pod)
+        server.wait_for("DHCPRELEASE(nic0p) 192.0.2.")
+    cluster.check_home("nic0", before)
+    gone("nic0", "never")
+
+
+def test_killed_while_it_asks():
+    """The record on disk says that the link may be up that was not."""
+    cluster = LANE.cluster
+    before = nic("nic0", up=False)
+    pod = scheduled("killed", "nic0", {"name": "net1", "dhcp": True})
+    thread = threading.Thread(target=lambda: refused(KubeletError, lambda: cluster.kubelet.claims.prepare(pod.obj, pod.names)))
+    thread.start()
+    cluster.wait(lambda: "UP" in cluster.net.host_dump("nic0")["flags"], 10, "the link to be up")
+    cluster.kill_dranetd()
+    thread.join()
+    cluster.restart_dranetd()
+    cluster.kubelet.stop_pod(pod)
+    cluster.check_home("nic0", before)
+    gone("nic0", "killed")
+
+
+def test_sandbox_made_again():
+    need("dnsmasq")
+    cluster = LANE.cluster
+    before = nic("nic0")
+    with Dnsmasq(cluster, "nic0p", RANGE4):
+        pod = started("again", "nic0", {"name": "net1", "dhcp": True})
+        (address, _), = addresses(pod, "-4").items()
+        cluster.kubelet.recreate_sandbox(pod)
+        same(list(addresses(pod, "-4")), [address])
+        cluster.check_status("again", "net1", [address])
+        cluster.ping(pod, "192.0.2.1")
+        cluster.kubelet.stop_pod(pod)
+    cluster.check_home("nic0", before)
+    gone("nic0", "again")
+
+
+def test_two_leases_in_one_pod():
+    """Two default routes that are leased stand beside each other."""
+    need("dnsmasq")
+    cluster = LANE.cluster
+    before = {"nic0": nic("nic0"), "nic1": nic("nic1", fabric=["198.51.100.1/24"])}
+    other = ("--interface=nic1p", "--dhcp-range=198.51.100.50,198.51.100.90,255.255.255.0,2m")
+    with Dnsmasq(cluster, "nic0p", RANGE4, *other):
+        for number, name in enumerate(before):
+            cluster.claim_for(f"lan{number}", name, {"interface": {"name": f"net{number}", "dhcp": True}})
+        pod = cluster.kubelet.run_pod(cluster.pod_manifest("both", "lan0", "lan1"))
+        routes = in_pod(pod, "ip", "-4", "route")
+        expect("default via 192.0.2.1 dev net0 proto dhcp" in routes and "default via 198.51.100.1 dev net1 proto dhcp" in routes, routes)
+        cluster.ping(pod, "192.0.2.1")
+        cluster.ping(pod, "198.51.100.1")
+        cluster.kubelet.stop_pod(pod)
+    for number, (name, dump) in enumerate(before.items()):
+        cluster.check_home(name, dump)
+        gone(name, f"lan{number}")
 
 
 if __name__ == "__main__":

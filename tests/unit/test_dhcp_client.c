@@ -380,6 +380,49 @@ static void test_leases_change_in_the_pod(void **state)
 	host_state_free(&p.host);
 }
 
+static unsigned sockets_in_pod(struct lan *l)
+{
+	unsigned lines = 0;
+	char *text = text_of(l->w->pod, "tail -q -n +2 /proc/net/packet /proc/net/udp6 | wc -l");
+	assert_int_equal(sscanf(text, "%u", &lines), 1);
+	free(text);
+	return lines;
+}
+
+/* A family that nobody asked for before, as after a reboot, is asked for in the pod. Then there is rest, without a socket; and when half
+ * of the time is over the link is found though the pod has renamed it. */
+static void test_kept_without_a_lease_and_at_rest(void **state)
+{
+	struct lan *l = *state;
+	host("ip link set nic0 up");
+	struct attach_plan p = dhcp_plan(l, true);
+	start_server(l, both);
+	attach_with(l, &p, NULL);
+	keep(l, &p, NULL);
+	do
+		wait_for_report(l);
+	while (!l->leases->v4.held || !l->leases->v6.held);
+	assert_int_equal(sockets_in_pod(l), 0);
+
+	struct leases *old = leases_ref(l->leases);
+	unsigned reports = l->reports;
+	dhcp_client_close(l->client);
+	keep(l, &p, old);
+	for (int i = 0; i < 3; i++)
+		uv_run(&l->loop, UV_RUN_NOWAIT);
+	assert_int_equal(l->reports, reports);
+	assert_int_equal(sockets_in_pod(l), 0);
+
+	dhcp_client_close(l->client);
+	in_pod(l->w->pod, "ip link set net1 down; ip link set net1 name mine; ip link set mine up");
+	old->v4.taken_at -= 60000;
+	keep(l, &p, old);
+	wait_for_report(l);
+	assert_true(l->leases->v4.held && l->leases->v4.taken_at > old->v4.taken_at);
+	leases_unref(old);
+	host_state_free(&p.host);
+}
+
 #define lan_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -392,6 +435,7 @@ int main(void)
 	    lan_test(test_no_carrier),
 	    lan_test(test_earlier_lease_is_confirmed_or_not),
 	    lan_test(test_leases_change_in_the_pod),
+	    lan_test(test_kept_without_a_lease_and_at_rest),
 	};
 	if (!fixture_possible())
 		return 0;
