@@ -27,8 +27,8 @@ static const struct hook {
     /* Those of the device itself, if it is the primary one of its pair. Its peer's are the peer's, and of a peer only the primary one
      * can ask: -EACCES. */
     [EBPF_NETKIT] = {"netkit", .place = BPF_AT_NETKIT, .only = "netkit"},
-    [EBPF_TC_INGRESS] = {"tc ingress"},
-    [EBPF_TC_EGRESS] = {"tc egress"},
+    [EBPF_TC_INGRESS] = {.name = "tc ingress"},
+    [EBPF_TC_EGRESS] = {.name = "tc egress"},
 };
 
 static void close_fd(const int *fd)
