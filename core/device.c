@@ -35,6 +35,8 @@ static const struct row {
     {"dra.net/type", FIELD_TEXT, offsetof(struct device_facts, type), WITH_NETDEV},
     {"dra.net/ipv4", FIELD_TEXT, offsetof(struct device_facts, ipv4), NOT_EMPTY},
     {"dra.net/ipv6", FIELD_TEXT, offsetof(struct device_facts, ipv6), NOT_EMPTY},
+    {"dra.net/tcFilterNames", FIELD_TEXT, offsetof(struct device_facts, tc_filters), NOT_EMPTY},
+    {"dra.net/tcxProgramNames", FIELD_TEXT, offsetof(struct device_facts, tcx_programs), NOT_EMPTY},
     {"dra.net/ebpf", FIELD_BOOL, offsetof(struct device_facts, ebpf), WITH_NETDEV},
     {"dra.net/sriov", FIELD_BOOL, offsetof(struct device_facts, sriov), WITH_NETDEV},
     {"dra.net/sriovVfs", FIELD_I32, offsetof(struct device_facts, sriov_vfs), WITH_SRIOV},

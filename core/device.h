@@ -35,6 +35,8 @@ struct device_facts {
 	char type[ATTRIBUTE_TEXT_SIZE];  /* link kind, "device" for plain hardware */
 	char ipv4[ATTRIBUTE_TEXT_SIZE];  /* comma-joined, cut at an element before 64 bytes; "" = none */
 	char ipv6[ATTRIBUTE_TEXT_SIZE];
+	char tc_filters[ATTRIBUTE_TEXT_SIZE]; /* names of eBPF filters of clsact; lists as above, sorted */
+	char tcx_programs[ATTRIBUTE_TEXT_SIZE];
 
 	/* The bus. "" = not a PCI function. */
 	char pci_address[PCI_ADDRESS_SIZE];
@@ -55,7 +57,7 @@ struct device_facts {
 	bool sriov;
 	bool is_vf;
 	bool rdma;
-	bool ebpf;
+	bool ebpf; /* filters or tcx programs, with a name or without */
 	/* In the topology (uplinks stand on it) but never offered: docker0, cilium_host, IPoIB when not moved … */
 	bool hidden;
 };

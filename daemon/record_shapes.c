@@ -119,6 +119,8 @@ static const struct member facts_members[] = {
     M(device_facts, BOOL, rdma),
     M(device_facts, BOOL, ebpf),
     M(device_facts, BOOL, hidden),
+    M_TEXT_LATER(device_facts, tc_filters, ANY_TEXT),
+    M_TEXT_LATER(device_facts, tcx_programs, ANY_TEXT),
 };
 SHAPE(facts, device_facts);
 
@@ -358,8 +360,8 @@ MEMBERS_FIT(claim_record, 1824);
 MEMBERS_FIT(attachment_record, 1016);
 MEMBERS_FIT(sandbox, 1028);
 MEMBERS_FIT(pod_state, 336);
-MEMBERS_FIT(attach_plan, 1792);
-MEMBERS_FIT(device_facts, 888);
+MEMBERS_FIT(attach_plan, 1920);
+MEMBERS_FIT(device_facts, 1020);
 MEMBERS_FIT(host_state, 544);
 MEMBERS_FIT(network_config, 352);
 MEMBERS_FIT(address, 92);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Three sockets: answers to dumps, notifications of links, addresses and routes, uevents of PCI and RDMA devices. Notifications are not
- * read while a dump runs: everything that happens meanwhile waits in their buffer and is applied to the dump's result afterwards, so an old
- * dump message never overwrites a newer notification. When the buffer overflows (ENOBUFS), the answer is another dump.
+/* Three sockets: answers to dumps, notifications of links, addresses, routes and filters, uevents of PCI and RDMA devices. Notifications
+ * are not read while a dump runs: everything that happens meanwhile waits in their buffer and is applied to the dump's result afterwards,
+ * so an old dump message never overwrites a newer notification. When the buffer overflows (ENOBUFS), the answer is another dump.
  *
  *   idle ──notification──▶ dirty ──debounce──▶ sysfs of new links, tell ──a default route may have changed──▶ dump routes ──▶ tell uplinks
- *   idle ──start, resync, ENOBUFS──▶ dump links, addresses, routes ──▶ tell everything */
+ *   idle ──start, resync, ENOBUFS──▶ dump links, addresses, routes ──▶ look for eBPF programs ──▶ tell everything */
 #include "netlink/monitor.h"
 
 #include <errno.h>
@@ -24,7 +24,7 @@
 
 enum { DEBOUNCE_MS = 20, DUMP_TIMEOUT_MS = 10000, RETRY_MIN_MS = 1000, RETRY_MAX_MS = 30000, READS_PER_TURN = 64 };
 
-enum stage { STAGE_IDLE, STAGE_LINKS, STAGE_ADDRESSES, STAGE_ROUTES_V4, STAGE_ROUTES_V6 };
+enum stage { STAGE_IDLE, STAGE_LINKS, STAGE_ADDRESSES, STAGE_ROUTES_V4, STAGE_ROUTES_V6, STAGE_EBPF };
 
 struct monitor {
 	uv_loop_t *loop;
@@ -33,6 +33,7 @@ struct monitor {
 	int events_fd, answers_fd, uevents_fd;
 	unsigned handles; /* open ones */
 	struct monitor_table table;
+	struct ebpf_reader *ebpf;
 	struct monitor_callbacks to;
 	void *user;
 	char *sysfs;
@@ -59,6 +60,7 @@ static void monitor_free(struct monitor *m)
 		close(m->answers_fd);
 	if (m->uevents_fd >= 0)
 		close(m->uevents_fd);
+	ebpf_reader_free(m->ebpf);
 	table_free(&m->table);
 	free(m->sysfs);
 	free(m);
@@ -67,7 +69,7 @@ static void monitor_free(struct monitor *m)
 static void on_closed(uv_handle_t *handle)
 {
 	struct monitor *m = handle->data;
-	if (--m->handles == 0)
+	if (--m->handles == 0 && !ebpf_reader_busy(m->ebpf))
 		monitor_free(m);
 }
 
@@ -127,6 +129,7 @@ static struct nl_msg *stage_request(struct monitor *m)
 	case STAGE_ROUTES_V6:
 		table_dump_routes(&m->table, 1);
 		return route_dump_request(AF_INET6, RT_TABLE_MAIN, 0);
+	case STAGE_EBPF:
 	case STAGE_IDLE:
 		break;
 	}
@@ -172,11 +175,8 @@ static void dump_finish(struct monitor *m)
 	m->counters.dumps++;
 	uv_timer_stop(&m->watch);
 	if (m->full) {
-		table_dump_end(&m->table);
 		m->table.pending = false;
-		r = table_read_sysfs(&m->table, true);
-		if (r == 0)
-			r = table_flush(&m->table, true, &m->to, m->user);
+		r = table_flush(&m->table, true, &m->to, m->user);
 	}
 	if (r == 0 && !m->closing)
 		r = table_flush_uplinks(&m->table, &m->to, m->user);
@@ -200,6 +200,39 @@ static void dump_finish(struct monitor *m)
 		uv_timer_start(&m->debounce, on_debounce, m->debounce_ms, 0);
 }
 
+/* The last of a full dump does not come from the socket. */
+static void dump_ebpf(struct monitor *m)
+{
+	if (m->stage != STAGE_EBPF) {
+		table_dump_end(&m->table);
+		int r = table_read_sysfs(&m->table, true);
+		if (r < 0) {
+			fail(m, r, "cannot take a dump of links, addresses or routes");
+			return;
+		}
+		m->stage = STAGE_EBPF;
+	}
+	if (!ebpf_reader_start(m->ebpf, m->loop))
+		dump_finish(m);
+}
+
+static void on_ebpf(void *user)
+{
+	struct monitor *m = user;
+	if (m->closing) {
+		if (m->handles == 0)
+			monitor_free(m);
+		return;
+	}
+	if (m->stage == STAGE_EBPF) {
+		dump_ebpf(m);
+		return;
+	}
+	(void)ebpf_reader_start(m->ebpf, m->loop);
+	if (m->table.pending && !uv_is_active((uv_handle_t *)&m->debounce))
+		uv_timer_start(&m->debounce, on_debounce, m->debounce_ms, 0);
+}
+
 static void stage_done(struct monitor *m, int result)
 {
 	bool routes = m->stage == STAGE_ROUTES_V4 || m->stage == STAGE_ROUTES_V6;
@@ -214,7 +247,10 @@ static void stage_done(struct monitor *m, int result)
 	}
 	m->incomplete |= m->interrupted;
 	if (m->stage == STAGE_ROUTES_V6) {
-		dump_finish(m);
+		if (m->full)
+			dump_ebpf(m);
+		else
+			dump_finish(m);
 		return;
 	}
 	m->stage++;
@@ -245,6 +281,7 @@ static bool take_answer(struct monitor *m, const struct nlmsghdr *h)
 	case STAGE_ROUTES_V6:
 		r = table_take_route(&m->table, h);
 		break;
+	case STAGE_EBPF:
 	case STAGE_IDLE:
 		break;
 	}
@@ -313,6 +350,12 @@ static int take_event(struct monitor *m, const struct nlmsghdr *h)
 	case RTM_NEWROUTE:
 	case RTM_DELROUTE:
 		table_note_route(&m->table, h);
+		return 0;
+	case RTM_NEWTFILTER:
+	case RTM_DELTFILTER:
+	case RTM_NEWQDISC:
+	case RTM_DELQDISC:
+		table_note_filter(&m->table, h);
 		return 0;
 	default:
 		return 0;
@@ -391,9 +434,12 @@ static void on_debounce(uv_timer_t *timer)
 		r = table_flush(&m->table, false, &m->to, m->user);
 	if (m->closing)
 		return;
-	if (r < 0)
+	if (r < 0) {
 		fail(m, r, "cannot take the kernel's notifications");
-	else if (m->table.routes_wanted) {
+		return;
+	}
+	(void)ebpf_reader_start(m->ebpf, m->loop);
+	if (m->table.routes_wanted) {
 		m->table.routes_wanted = false;
 		dump_start(m, false);
 	}
@@ -419,7 +465,8 @@ static int open_socket(int *ret_fd, int protocol, const int *groups, size_t n_gr
 
 static int open_sockets(struct monitor *m, struct error *e)
 {
-	static const int groups[] = {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE};
+	static const int groups[] = {RTNLGRP_LINK,       RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
+	                             RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,  RTNLGRP_TC};
 	static const int from_kernel = 1; /* group 2 is udev's */
 	int r = open_socket(&m->events_fd, NETLINK_ROUTE, groups, ELEMENTS(groups), e);
 	if (r == 0)
@@ -467,6 +514,8 @@ int monitor_start(uv_loop_t *loop, const struct monitor_options *o, struct monit
 	m->table.sysfs = m->sysfs;
 	m->table.hide_ipoib = o->hide_ipoib;
 	int r = m->sysfs && pci_names_new(&m->table.names) == 0 ? 0 : error_set(e, -ENOMEM, "monitor: out of memory");
+	if (r == 0)
+		r = ebpf_reader_new(&m->table, on_ebpf, m, &m->ebpf, e);
 	if (r == 0)
 		r = open_sockets(m, e);
 	if (r == 0)

@@ -51,6 +51,9 @@ static int add_link_facts(const struct monitor_table *t, const struct link_entry
 	f->loopback = l->flags & IFF_LOOPBACK;
 	f->is_virtual = entry->sys.is_virtual;
 	f->hidden = table_is_hidden(t, entry);
+	f->ebpf = entry->ebpf.any;
+	memcpy(f->tc_filters, entry->ebpf.filters, sizeof(f->tc_filters));
+	memcpy(f->tcx_programs, entry->ebpf.programs, sizeof(f->tcx_programs));
 	STR_CUT(f->ifname, l->ifname);
 	STR_CUT(f->alias, l->alias);
 	STR_CUT(f->type, l->kind);

@@ -18,6 +18,12 @@ struct told {
 	bool is; /* false = nothing yet */
 };
 
+/* Zero from end to end where there is none: compared as bytes. */
+struct ebpf_names {
+	char filters[ATTRIBUTE_TEXT_SIZE], programs[ATTRIBUTE_TEXT_SIZE];
+	bool any; /* also such as have no name */
+};
+
 struct link_entry {
 	struct link link;
 	struct sysfs_netdev sys;
@@ -26,6 +32,8 @@ struct link_entry {
 	struct told told; /* when it is a device of its own */
 	unsigned generation;
 	bool sys_known; /* `sys` was read; it does not change while the link lives */
+	struct ebpf_names ebpf;
+	bool look; /* for eBPF programs: something happened to the link, or to its filters */
 	bool dirty;
 };
 struct function_entry {
@@ -72,6 +80,8 @@ int table_take_address(struct monitor_table *t, const struct nlmsghdr *h);
 int table_take_route(struct monitor_table *t, const struct nlmsghdr *h); /* of a dump */
 /* A notification: whether it is about a default route of the main table. */
 void table_note_route(struct monitor_table *t, const struct nlmsghdr *h);
+/* A notification of a filter, or of the qdisc at a link's doors: its programs are to be looked at again. */
+void table_note_filter(struct monitor_table *t, const struct nlmsghdr *h);
 /* A uevent of the kernel's ("bind@/devices/…" and NUL-separated KEY=value): driver bound or unbound, function plugged or unplugged, RDMA
  * device come or gone. No link event tells of these. 0, or -ENOMEM. */
 int table_note_uevent(struct monitor_table *t, const char *data, size_t len);
@@ -87,6 +97,16 @@ struct function_entry *table_find_function(const struct monitor_table *t, const 
 /* Read what of sysfs is missing or stale. `all`: every PCI function there is. */
 int table_read_sysfs(struct monitor_table *t, bool all);
 bool table_is_hidden(const struct monitor_table *t, const struct link_entry *l);
+
+/* Looks at the eBPF programs of the links that are marked, on a thread of the pool; one run at a time. */
+struct ebpf_reader;
+/* For the namespace in which it is made. */
+int ebpf_reader_new(struct monitor_table *t, void (*done)(void *user), void *user, struct ebpf_reader **ret, struct error *e);
+void ebpf_reader_free(struct ebpf_reader *q); /* not while it is busy; NULL allowed */
+/* false = there is nothing to look at. Otherwise `done` is called from the loop when a run is over, what it found is in the table, and what
+ * of it is news is dirty; links that were marked meanwhile need another run. */
+bool ebpf_reader_start(struct ebpf_reader *q, uv_loop_t *loop);
+bool ebpf_reader_busy(const struct ebpf_reader *q);
 
 /* Tell what changed; `all`: everything, between begin and end. 0, or -ENOMEM. */
 int table_flush(struct monitor_table *t, bool all, const struct monitor_callbacks *to, void *user);

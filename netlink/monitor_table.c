@@ -99,7 +99,7 @@ static int new_link(struct monitor_table *t, size_t at, const struct link *l)
 		return -ENOMEM;
 	entry->link = *l;
 	entry->generation = t->generation;
-	entry->dirty = true;
+	entry->dirty = entry->look = true;
 	memmove(&t->links[at + 1], &t->links[at], (t->n_links - at) * sizeof(*t->links));
 	t->links[at] = entry;
 	t->n_links++;
@@ -124,7 +124,7 @@ int table_take_link(struct monitor_table *t, const struct nlmsghdr *h)
 		t->routes_wanted = true;
 	entry->link = l;
 	entry->generation = t->generation;
-	entry->dirty = true;
+	entry->dirty = entry->look = true;
 	return 0;
 }
 

@@ -191,6 +191,20 @@ static void test_attributes(void **state)
 	                          "dra.net/pciDevice='MT2910'\ndra.net/pciSubsystem='0023'\ndra.net/numaNode=1\n"
 	                          "resource.kubernetes.io/pcieRoot='pci0000:89'\nresource.kubernetes.io/numaNode=1\n");
 
+	/* With eBPF programs, as published by DRANET but sorted. */
+	struct device_facts seen_by = {.name = "nic0",
+	                               .ifindex = 3,
+	                               .ifname = "nic0",
+	                               .numa_node = -1,
+	                               .ebpf = true,
+	                               .tc_filters = "a.o:[in],b.o:[out]",
+	                               .tcx_programs = "handle_ingress"};
+	expect_attributes(&seen_by,
+	                  "dra.net/ifName='nic0'\ndra.net/mac=''\ndra.net/mtu=0\ndra.net/encapsulation=''\ndra.net/alias=''\n"
+	                  "dra.net/state=''\ndra.net/type=''\ndra.net/tcFilterNames='a.o:[in],b.o:[out]'\n"
+	                  "dra.net/tcxProgramNames='handle_ingress'\ndra.net/ebpf=true\ndra.net/sriov=false\ndra.net/virtual=false\n"
+	                  "dra.net/rdma=false\n");
+
 	/* A PCI function whose netdev is elsewhere, on a machine without NUMA. */
 	struct device_facts bare = {.name = "pci-0000-00-04-0", .pci_address = "0000:00:04.0", .numa_node = -1, .mtu = 1500, .sriov = true};
 	expect_attributes(&bare, "dra.net/rdma=false\ndra.net/pciAddress='0000:00:04.0'\n");

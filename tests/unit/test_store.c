@@ -128,6 +128,8 @@ static void fill_facts(struct device_facts *f)
 	                           .is_vf = true,
 	                           .rdma = true,
 	                           .ebpf = true,
+	                           .tc_filters = "dummy_bpf.o:[classifier]",
+	                           .tcx_programs = "handle_ingress",
 	                           .hidden = true};
 }
 
