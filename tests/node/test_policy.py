@@ -222,6 +222,48 @@ def test_random_documents():
     expect(good > RANDOM_DOCUMENTS // 5, f"only {good} of {total} are valid")
 
 
+def places(value, place=()):
+    """Every place in a document, and its value."""
+    yield place, value
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from places(item, (*place, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value[:2]):
+            yield from places(item, (*place, index))
+
+
+def replaced(value, place, new):
+    """The document with another value at a place."""
+    if not place:
+        return new
+    copy = value.copy()
+    copy[place[0]] = replaced(value[place[0]], place[1:], new)
+    return copy
+
+
+def test_each_value():
+    """In valid documents, at every place that the unit tests know, each unlikely value by itself."""
+    texts, seen = [], set()
+    for error, document in verdicts(texts_of_unit_tests()):
+        if error is not None or not is_plain(document):
+            continue
+        document = json.loads(document)
+        for place, value in places(document):
+            kind = tuple(0 if isinstance(part, int) else part for part in place)
+            if kind in seen or '"' in repr(document) or "\\" in repr(document):
+                continue
+            seen.add(kind)
+            more = [value * 257] if isinstance(value, list) else []
+            if isinstance(value, dict):
+                more.append({f"name{i}": True for i in range(257)})
+            texts += [json.dumps(replaced(document, place, new), ensure_ascii=False).encode()
+                      for new in (*JUNK, *more)]
+    total, good, lax = compare(texts)
+    print(f"note {total} documents, {good} of them valid; let through: {lax or 'none'}")
+    expect(len(seen) > 80 and good > 200, f"only {len(seen)} places, {good} of {total} are valid")
+
+
 def test_where_parameters_stand():
     wrong = [{"opaque": {"driver": "other.example", "parameters": {"interface": 1}}},
              {"requests": ["a"], "opaque": {"driver": DRIVER, "parameters": {"profil": "x"}}},
