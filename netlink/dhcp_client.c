@@ -225,6 +225,20 @@ static void report(struct dhcp_client *c, int result, const char *error)
 	c->o.report(c, result, result < 0 && !error ? "out of memory" : error, l, c->o.user);
 }
 
+/* What one family got is not used when the other got nothing. */
+static void give_back(struct dhcp_client *c)
+{
+	struct leases got = {.references = 1};
+	struct dhcp_place place;
+	if (!c->started || place_of(c, &place) < 0)
+		return;
+	if (c->sides[0].wanted)
+		got.v4 = c->sides[0].v4m.lease;
+	if (c->sides[1].wanted)
+		got.v6 = c->sides[1].v6m.lease;
+	(void)dhcp_release(&place, &c->o.mac, &got, NULL);
+}
+
 static void report_failure(struct dhcp_client *c)
 {
 	struct error e = {0};
@@ -243,9 +257,9 @@ static void report_failure(struct dhcp_client *c)
 	}
 	if (!c->started)
 		error_set(&e, code, "DHCP on %s: %s", c->o.place.ifname, c->trouble.text);
-	/* What one family got is not used when the other got nothing. */
 	for (size_t i = 0; i < 2; i++)
 		channel_close(&c->sides[i]);
+	give_back(c);
 	c->sides[0].wanted = c->sides[1].wanted = false;
 	uv_timer_stop(&c->timer);
 	report(c, code, e.text);

@@ -5,6 +5,7 @@ less than two minutes; dhcpd gives leases of seconds.
 """
 
 import os
+import shutil
 import subprocess
 
 from cluster import FABRIC
@@ -16,7 +17,8 @@ class Server:
     def __init__(self, cluster, name):
         self.cluster, self.name = cluster, name
         self.directory = os.path.join(cluster.directory, name)
-        os.makedirs(self.directory, exist_ok=True)
+        shutil.rmtree(self.directory, True)  # of the test before
+        os.makedirs(self.directory)
         self.log_path, self.leases_path = self.file("log"), self.file("leases")
         self.process = None
 

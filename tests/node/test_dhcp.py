@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """DHCP leases of real pods: taken at Prepare, renewed, kept over a restart, rebound, lost, and given back."""
 
+import contextlib
 import json
 import os
 import re
@@ -12,7 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from cluster_cases import Lane, Skip, expect, refused, same  # noqa: E402
 from dhcp_servers import Dhcpd, Dnsmasq  # noqa: E402
-from kubelet import KubeletError, PodFailed  # noqa: E402
+from kubelet import KubeletError  # noqa: E402
 
 LANE = Lane(seed=9)
 LAN = ["192.0.2.1/24", "fd00:2::1/64"]
@@ -192,9 +193,9 @@ def test_nobody_answers():
     need("dnsmasq")
     cluster = LANE.cluster
     before = nic("nic0", up=False)
-    cluster.claim_for("silent", "nic0", {"interface": {"name": "net1", "dhcp": True}})
-    pod = cluster.kubelet.create_pod(cluster.pod_manifest("silent", "silent"))
-    refused(PodFailed, lambda: cluster.kubelet.run_pod(pod, deadline=25), "DHCPv4 on nic0", "DISCOVER were sent, and no server offered")
+    pod = scheduled("silent", "nic0", {"name": "net1", "dhcp": True})
+    refused(KubeletError, lambda: cluster.kubelet.claims.prepare(pod.obj, pod.names), "DHCPv4 on nic0",
+            "DISCOVER were sent, and no server offered")
     cluster.check_home("nic0", before)
     with Dnsmasq(cluster, "nic0p", RANGE4):
         cluster.kubelet.run_pod(pod, deadline=60)
@@ -219,20 +220,50 @@ def test_given_back_by_a_pod_that_never_ran():
     gone("nic0", "never")
 
 
-def test_killed_while_it_asks():
+def ended_while_it_asks(end):
     """The record on disk says that the link may be up that was not."""
     cluster = LANE.cluster
     before = nic("nic0", up=False)
     pod = scheduled("killed", "nic0", {"name": "net1", "dhcp": True})
-    thread = threading.Thread(target=lambda: refused(KubeletError, lambda: cluster.kubelet.claims.prepare(pod.obj, pod.names)))
+
+    def prepare():
+        # Cut off in the middle: an error of the call, or of its connection.
+        with contextlib.suppress(KubeletError, ValueError):
+            cluster.kubelet.claims.prepare(pod.obj, pod.names)
+    thread = threading.Thread(target=prepare)
     thread.start()
     cluster.wait(lambda: "UP" in cluster.net.host_dump("nic0")["flags"], 10, "the link to be up")
-    cluster.kill_dranetd()
+    end()
     thread.join()
     cluster.restart_dranetd()
     cluster.kubelet.stop_pod(pod)
     cluster.check_home("nic0", before)
     gone("nic0", "killed")
+
+
+def test_killed_while_it_asks():
+    ended_while_it_asks(LANE.cluster.kill_dranetd)
+
+
+def test_stopped_while_it_asks():
+    ended_while_it_asks(lambda: same(LANE.cluster.stop_dranetd(), 0, "status"))
+
+
+def test_stopped_while_it_keeps():
+    need("dnsmasq")
+    cluster = LANE.cluster
+    before = nic("nic0")
+    with Dnsmasq(cluster, "nic0p", RANGE4) as server:
+        pod = started("kept", "nic0", {"name": "net1", "dhcp": True})
+        (address, _), = addresses(pod, "-4").items()
+        same(cluster.stop_dranetd(), 0, "status")
+        same(server.count("DHCPRELEASE"), 0, "the pod still has it")
+        same(list(addresses(pod, "-4")), [address])
+        cluster.restart_dranetd()
+        cluster.kubelet.stop_pod(pod)
+        server.wait_for("DHCPRELEASE(nic0p) 192.0.2.")
+    cluster.check_home("nic0", before)
+    gone("nic0", "kept")
 
 
 def test_sandbox_made_again():

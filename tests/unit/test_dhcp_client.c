@@ -284,6 +284,21 @@ static void test_nobody_answers(void **state)
 	host_state_free(&p.host);
 }
 
+/* One family alone is no success, and what it got is given back. */
+static void test_one_family_answers(void **state)
+{
+	struct lan *l = *state;
+	host("ip link set nic0 up");
+	struct attach_plan p = dhcp_plan(l, true);
+	start_server(l, usual);
+	ask(l, &p, NULL, 3000);
+	assert_int_equal(l->result, -ETIMEDOUT);
+	assert_null(strstr(l->error, "DHCPv4"));
+	assert_non_null(strstr(l->error, "DHCPv6 on nic0: "));
+	wait_for_log(l, "DHCPRELEASE(srv0) 192.0.2");
+	host_state_free(&p.host);
+}
+
 static void test_no_carrier(void **state)
 {
 	struct lan *l = *state;
@@ -435,6 +450,7 @@ int main(void)
 	    lan_test(test_renewal_and_release),
 	    lan_test(test_mac_of_the_pod),
 	    lan_test(test_nobody_answers),
+	    lan_test(test_one_family_answers),
 	    lan_test(test_no_carrier),
 	    lan_test(test_earlier_lease_is_confirmed_or_not),
 	    lan_test(test_leases_change_in_the_pod),
