@@ -82,11 +82,14 @@ static bool is_member(const struct filter_node *a, const struct filter_node *b)
 /* What CEL has for these operands, and this evaluator has not. */
 static const char *missing_operator(const struct infix *o, const struct filter_node *a, const struct filter_node *b)
 {
+	bool whole = a->type == TYPE_LIST || a->type == TYPE_MAP || a->type == TYPE_ATTRIBUTE;
+	if (o->operands == MEMBER)
+		return whole && b->type == TYPE_LIST ? "looking for lists, maps and whole attributes is" : NULL;
 	if (a->type != b->type)
 		return NULL;
 	if (o->op == OP_ADD && (a->type == TYPE_STRING || a->type == TYPE_LIST))
 		return a->type == TYPE_STRING ? "joining strings is" : "joining lists is";
-	if (o->operands == COMPARED && (a->type == TYPE_LIST || a->type == TYPE_MAP || a->type == TYPE_ATTRIBUTE))
+	if (o->operands == COMPARED && whole)
 		return "comparing lists, maps and whole attributes is";
 	return NULL;
 }
@@ -227,8 +230,7 @@ bool node_list_add(struct parser *p, size_t at, struct filter_node *list, struct
 		return false;
 	}
 	if (!is_plain(element)) {
-		lexer_refuse(&p->lexer, at, "the elements of a list are booleans, integers or strings, this is %s",
-		             filter_type_name(element->type));
+		lexer_unsupported(&p->lexer, at, "a list of anything but booleans, integers and strings is");
 		return false;
 	}
 	list->element = element->type;
