@@ -251,7 +251,7 @@ def test_each_value():
         document = json.loads(document)
         for place, value in places(document):
             kind = tuple(0 if isinstance(part, int) else part for part in place)
-            if kind in seen or '"' in repr(document) or "\\" in repr(document):
+            if kind in seen or value in ([], {}) or '"' in repr(document) or "\\" in repr(document):
                 continue
             seen.add(kind)
             more = [value * 257] if isinstance(value, list) else []
