@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Routes, rules and forwarding of a pod, as the real kernel shows them afterwards. */
+/* Routes and rules of a pod, as the real kernel shows them afterwards. */
 #include "mover_fixture.h"
-
-#include <netinet/in.h>
-#include <poll.h>
-#include <sys/socket.h>
 
 #include "core/base/cleanup.h"
 
@@ -251,139 +247,6 @@ static void rules_of_the_host_move_along(void **state)
 	attach_plan_unref(q);
 }
 
-/* ---- forwarding ------------------------------------------------------------------------------------------------------------------ */
-
-static void pod_shows(struct world *w, const char *path, const char *value)
-{
-	char command[128];
-	snprintf(command, sizeof(command), "cat /proc/sys/net/%s", path);
-	assert_shows(w->pod, command, value);
-}
-
-static int bound_socket(int ns, int family, struct sockaddr_in6 *ret, socklen_t *len)
-{
-	int home = fixture_own_namespace(), fd;
-	assert_int_equal(setns(ns, CLONE_NEWNET), 0);
-	assert_true((fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0)) >= 0);
-	assert_int_equal(setns(home, CLONE_NEWNET), 0);
-	close(home);
-	*ret = (struct sockaddr_in6){.sin6_family = (sa_family_t)family};
-	*len = family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-	assert_int_equal(bind(fd, (struct sockaddr *)ret, *len), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)ret, len), 0);
-	return fd;
-}
-
-/* Whether a datagram from one namespace arrives at `to` in another; neighbours may take a while to be found, at most `seconds`. */
-static bool reaches(int from_ns, int to_ns, const char *to, int seconds)
-{
-	struct sockaddr_in6 a, ignored;
-	socklen_t len;
-	struct ip_address address = ip(to);
-	int family = address.family == IP_V4 ? AF_INET : AF_INET6;
-	int out = bound_socket(from_ns, family, &ignored, &len), in = bound_socket(to_ns, family, &a, &len);
-	struct pollfd p = {.fd = in, .events = POLLIN};
-	if (family == AF_INET)
-		memcpy(&((struct sockaddr_in *)(void *)&a)->sin_addr, address.bytes, 4);
-	else
-		memcpy(&a.sin6_addr, address.bytes, 16);
-	for (int i = 0; i < 10 * seconds && !p.revents; i++) {
-		(void)sendto(out, "?", 1, 0, (struct sockaddr *)&a, len);
-		assert_true(poll(&p, 1, 100) >= 0);
-	}
-	close(in);
-	close(out);
-	return p.revents & POLLIN;
-}
-
-static void path_of(int ns, char path[64])
-{
-	snprintf(path, 64, "/proc/%d/fd/%d", getpid(), ns);
-}
-
-/* The pod's own network is by an eth0, whose router tells of itself. */
-static int give_pod_a_router(struct world *w)
-{
-	static const uint8_t advertisement[16] = {134, [4] = 64, [6] = 7, [7] = 8}; /* half an hour */
-	const struct sockaddr_in6 all = {.sin6_family = AF_INET6, .sin6_addr = {{{0xff, 2, [15] = 1}}}};
-	int home = fixture_own_namespace(), ns = fixture_new_pod(), hops = 255, fd;
-	char path[64];
-	path_of(ns, path);
-	in_pod(w->pod, "ip link add eth0 type veth peer name r0 && ip link set eth0 up && ip link set r0 netns %s", path);
-	in_pod(ns, "ip link set r0 addrgenmode none up && ip address add fe80::1/64 dev r0 nodad");
-	assert_int_equal(setns(ns, CLONE_NEWNET), 0);
-	int ifindex = (int)if_nametoindex("r0");
-	assert_true((fd = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMPV6)) >= 0);
-	assert_int_equal(setns(home, CLONE_NEWNET), 0);
-	assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hops, sizeof(hops)), 0);
-	assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, &ifindex, sizeof(ifindex)), 0);
-	time_t deadline = time(NULL) + 20;
-	for (bool heard = false; !heard;) {
-		assert_true(time(NULL) < deadline);
-		(void)sendto(fd, advertisement, sizeof(advertisement), 0, (const struct sockaddr *)&all, sizeof(all));
-		char *routes = text_of(w->pod, "ip -6 route");
-		heard = strstr(routes, "default via fe80::1 dev eth0 proto ra");
-		free(routes);
-	}
-	close(fd);
-	close(home);
-	return ns;
-}
-
-/* A packet of another namespace goes through the pod, in at one device and out at the other. */
-static void forwarding_forwards(void **state)
-{
-	struct world *w = *state;
-	struct attach_plan plans[2];
-	struct address a[2][2];
-	int ends[2];
-	in_pod(w->pod, "echo 0 > /proc/sys/net/ipv4/ip_forward");
-	int router = give_pod_a_router(w);
-	for (int i = 0; i < 2; i++) {
-		char address[64];
-		ends[i] = fixture_new_pod();
-		host("ip link add nic%d type veth peer name end%d", i, i);
-		plans[i] = plan_for(w, i ? "nic1" : "nic0", i ? "net2" : "net1");
-		char path[64];
-		path_of(ends[i], path);
-		host("ip link set end%d netns %s", i, path);
-		in_pod(ends[i],
-		       "ip link set lo up && ip link set end%d up && ip address add 10.%d.0.2/24 dev end%d && "
-		       "ip -6 address add fd00:%d::2/64 dev end%d nodad && ip route add default via 10.%d.0.1",
-		       i, i + 1, i, i + 1, i, i + 1);
-		in_pod(ends[i], "ip -6 route add default via fd00:%d::1", i + 1);
-		snprintf(address, sizeof(address), "10.%d.0.1/24", i + 1);
-		a[i][0] = make_address(address);
-		snprintf(address, sizeof(address), "fd00:%d::1/64", i + 1);
-		a[i][1] = make_address(address);
-		plans[i].pod.addresses = a[i], plans[i].pod.n_addresses = 2;
-		plans[i].pod.forwarding = 1;
-		attach(w, &plans[i]);
-	}
-	assert_true(reaches(ends[0], ends[1], "10.2.0.2", 20));
-	assert_true(reaches(ends[0], ends[1], "fd00:2::2", 20));
-	/* The pod's own link is none of the claim's business. */
-	pod_shows(w, "ipv6/conf/eth0/forwarding", "0");
-	pod_shows(w, "ipv6/conf/eth0/accept_ra", "1");
-	assert_shows(w->pod, "ip -6 route", "default via fe80::1 dev eth0 proto ra");
-	pod_shows(w, "ipv6/conf/default/forwarding", "0");
-
-	plans[0].pod.forwarding = 0;
-	attach(w, &plans[0]);
-	pod_shows(w, "ipv4/conf/net1/forwarding", "0");
-	pod_shows(w, "ipv6/conf/net1/forwarding", "0");
-	pod_shows(w, "ipv6/conf/net2/forwarding", "1");
-	assert_false(reaches(ends[0], ends[1], "10.2.0.2", 1));
-	for (int i = 0; i < 2; i++) {
-		assert_home(w, &plans[i]);
-		host_state_free(&plans[i].host);
-	}
-	assert_shows(-1, "cat /proc/sys/net/ipv4/conf/nic1/forwarding /proc/sys/net/ipv6/conf/nic1/forwarding", "0\n0");
-	close(router);
-	for (int i = 0; i < 2; i++)
-		close(ends[i]); /* and with them the devices, whose other ends are there */
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -393,7 +256,6 @@ int main(void)
 	    kernel_test(rules_have_every_selector),
 	    kernel_test(the_rule_that_was_meant_is_removed),
 	    kernel_test(rules_of_the_host_move_along),
-	    kernel_test(forwarding_forwards),
 	};
 	return fixture_possible() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
 }
