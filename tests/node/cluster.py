@@ -168,10 +168,10 @@ class Cluster:
     def kill_dranetd(self):
         return self.stop_dranetd(signal.SIGKILL)
 
-    def restart_dranetd(self, *flags):
+    def restart_dranetd(self, *flags, **options):
         """A new dranetd after the old one ended; waits for its registration, not the old one's."""
         old = self.kubelet.plugins.registered(DRIVER)
-        self.start_dranetd(*(flags or self.last_flags), wait=False)
+        self.start_dranetd(*(flags or self.last_flags), wait=False, **options)
         self.kubelet.wait(lambda: [plugin for plugin in self.kubelet.plugins.registered(DRIVER)
                                    if plugin not in old and plugin.connected]
                           or self.process.poll() is not None, 30, "dranetd to register again")

@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from cluster_cases import Lane, Skip, expect, refused, same  # noqa: E402
 from dhcp_servers import Dhcpd, Dnsmasq  # noqa: E402
-from kubelet import KubeletError  # noqa: E402
+from kubelet import KubeletError, PodFailed  # noqa: E402
 
 LANE = Lane(seed=9)
 LAN = ["192.0.2.1/24", "fd00:2::1/64"]
@@ -243,6 +243,66 @@ def ended_while_it_asks(end):
 
 def test_killed_while_it_asks():
     ended_while_it_asks(LANE.cluster.kill_dranetd)
+
+
+POINTS = ("effect.lease.begin", "job.lease-begin.begin", "job.lease-begin.end", "job.lease-end.begin", "job.lease-end.end",
+          "effect.lease-keep.begin", "effect.lease-keep.end")
+# While a pod is stopped a veth dies with its namespace when no dranetd holds that: these are for a pod that never ran.
+LAST_POINTS = ("effect.lease-drop.begin", "effect.lease-drop.end")
+
+
+def surviving(work):
+    """Do it, in spite of a dranetd that dies once; whether it died."""
+    cluster, errors, died = LANE.cluster, [], False
+
+    def until_done():
+        try:
+            while True:
+                # Cut off in the middle: an error of the call, or of its connection.
+                with contextlib.suppress(KubeletError, PodFailed, ValueError):
+                    return work()
+        except Exception as error:
+            errors.append(error)
+    thread = threading.Thread(target=until_done)
+    thread.start()
+    while thread.is_alive():
+        if cluster.process.poll() is not None:
+            died = True
+            cluster.kill_dranetd()
+            cluster.restart_dranetd()
+        thread.join(0.02)
+    if errors:
+        raise errors[0]
+    return died
+
+
+def test_killed_at_each_point():
+    need("dnsmasq")
+    cluster = LANE.cluster
+    before = nic("nic0", up=False)
+    at = os.path.join(cluster.directory, "kill-at")
+    with Dnsmasq(cluster, "nic0p", RANGE4) as server:
+        for point in (*POINTS, *LAST_POINTS):
+            with open(at, "w", encoding="ascii") as file:
+                file.write(point + "#1")
+            cluster.stop_dranetd()
+            cluster.restart_dranetd(environment={"DRANETD_KILL_AT": at})
+            pod = scheduled("die", "nic0", {"name": "net1", "dhcp": True})
+            if point in LAST_POINTS:
+                cluster.kubelet.claims.prepare(pod.obj, pod.names)
+                died = surviving(lambda: cluster.kubelet.stop_pod(pod))
+            else:
+                died = surviving(lambda: cluster.kubelet.run_pod(pod, deadline=60))
+                same(len(addresses(pod, "-4")), 1, point)
+                cluster.check_status("die", "net1", list(addresses(pod, "-4")))
+                cluster.kubelet.stop_pod(pod)
+            expect(died, f"{point} was not passed")
+            cluster.check_home("nic0", before)
+            cluster.delete("resourceclaims", "die")
+        server.wait_for("DHCPRELEASE(nic0p) 192.0.2.", len(POINTS))
+    cluster.wait(lambda: "nic0" in cluster.published(), 10, "nic0 to be published")
+    cluster.net.remove_nic("nic0")
+    cluster.wait(lambda: "nic0" not in cluster.published(), 10, "nic0 to leave the slices")
 
 
 def test_stopped_while_it_asks():
