@@ -96,6 +96,13 @@ void attachment_snapshot(struct core *c, struct attachment *a)
 	STR_COPY(f->snapshot.device, a->record->device);
 	STR_COPY(f->snapshot.ifname, a->device->facts.ifname);
 	f->snapshot.ifindex = a->device->facts.ifindex;
+	/* What only the device knows about the wishes is asked before anything is promised. */
+	if (a->claim->phase == CLAIM_SNAPSHOT && network_config_has_ethtool(&a->config)) {
+		f->snapshot.wanted = core_alloc(1, sizeof(*f->snapshot.wanted));
+		network_config_init(f->snapshot.wanted);
+		if (network_config_merge(f->snapshot.wanted, &a->config) == -ENOMEM)
+			abort();
+	}
 	a->op = f->op;
 	a->op_type = EFFECT_SNAPSHOT;
 }

@@ -193,6 +193,8 @@ struct effect {
 			char device[DEVICE_NAME_SIZE];
 			int32_t ifindex;
 			char ifname[IFNAME_SIZE];
+			struct network_config *wanted; /* owned by the effect; of it the ethtool part: -EINVAL if the device has not what
+			                                  it asks for. NULL = nothing is asked for */
 		} snapshot;
 		struct sandbox pin;                    /* PIN */
 		char unpin[SANDBOX_ID_SIZE];           /* UNPIN: sandbox id */

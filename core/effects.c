@@ -140,8 +140,12 @@ static void effect_clear(struct effect *f)
 	case EFFECT_TRANSITION:
 		free(f->transition.message);
 		break;
-	case EFFECT_CLAIM_GET:
 	case EFFECT_SNAPSHOT:
+		if (f->snapshot.wanted)
+			network_config_free(f->snapshot.wanted);
+		free(f->snapshot.wanted);
+		break;
+	case EFFECT_CLAIM_GET:
 	case EFFECT_PIN:
 	case EFFECT_UNPIN:
 	case EFFECT_STORE:

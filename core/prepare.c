@@ -269,7 +269,7 @@ static int prepare_verdict(struct claim *claim, const char *what, struct error *
 		error_set(e, -ECANCELED, "claim was unprepared while it was being prepared");
 	for (size_t i = 0; i < claim->record.n; i++)
 		if (claim->attachments[i].error[0])
-			error_append(e, -EIO, "device %s: %s: %s", claim->record.devices[i].device, what, claim->attachments[i].error);
+			error_append(e, -EIO, "device %s: %s%s", claim->record.devices[i].device, what, claim->attachments[i].error);
 	return e->code;
 }
 
@@ -277,7 +277,11 @@ static void prepare_snapshotted(struct core *c, struct claim *claim, struct atta
 {
 	struct error e = {0};
 	if (ev->done.result < 0) {
-		str_cut(a->error, sizeof(a->error), ev->done.error ? ev->done.error : "unknown reason");
+		error_set(&e, ev->done.result, "%s", ev->done.error ? ev->done.error : "unknown reason");
+		if (ev->done.result != -EINVAL) /* that names the field of the configuration */
+			error_prefix(&e, "cannot read its state");
+		STR_CUT(a->error, e.text);
+		e = (struct error){0};
 	} else if (ev->done.host) {
 		a->host = core_alloc(1, sizeof(*a->host));
 		*a->host = *ev->done.host;
@@ -285,7 +289,7 @@ static void prepare_snapshotted(struct core *c, struct claim *claim, struct atta
 	}
 	if (prepare_waits(claim))
 		return;
-	if (prepare_verdict(claim, "cannot read its state", &e) < 0)
+	if (prepare_verdict(claim, "", &e) < 0)
 		prepare_fail(c, claim, e.text);
 	else
 		prepare_store(c, claim);
@@ -303,7 +307,7 @@ static void prepare_leased(struct core *c, struct claim *claim, struct attachmen
 	c->publish_dirty = true; /* what is on its way stays offered; it is not any more */
 	if (prepare_waits(claim))
 		return;
-	if (prepare_verdict(claim, "no lease", &e) < 0) {
+	if (prepare_verdict(claim, "no lease: ", &e) < 0) {
 		for (size_t i = 0; i < claim->record.n; i++)
 			claim->attachments[i].error[0] = 0;
 		prepare_fail(c, claim, e.text);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/cleanup.h"
 #include "core/base/str.h"
 #include "daemon/engine_private.h"
 #include "daemon/mark.h"
@@ -19,6 +20,7 @@ struct move_job {
 	/* SNAPSHOT */
 	int32_t ifindex;
 	char ifname[IFNAME_SIZE];
+	struct network_config *wanted;
 	struct host_state host;
 	/* the others */
 	struct attach_plan *plan; /* one reference, counted on the loop */
@@ -67,6 +69,8 @@ static void snapshot_work(struct worker_job *job)
 	uint64_t started = uv_hrtime();
 	mark("job", mark_effect(j->type), "begin");
 	j->result = mover_snapshot(j->engine->mover, j->ifindex, j->ifname, &j->host, &j->error);
+	if (j->result == 0 && j->wanted)
+		j->result = mover_check(j->engine->mover, j->ifindex, j->wanted, &j->error);
 	mark("job", mark_effect(j->type), "end");
 	j->duration_ns = uv_hrtime() - started;
 }
@@ -82,6 +86,9 @@ static void snapshot_done(struct worker_job *job)
 	                                        .host = j->result < 0 ? NULL : &j->host,
 	                                        .duration_ms = duration_ms(j)}});
 	host_state_free(&j->host);
+	if (j->wanted)
+		network_config_free(j->wanted);
+	free(j->wanted);
 	free(j);
 	engine_check_drained(g);
 }
@@ -94,6 +101,7 @@ void perform_snapshot(struct engine *g, struct effect *f)
 	if (!j)
 		return;
 	j->ifindex = f->snapshot.ifindex;
+	j->wanted = TAKE_PTR(f->snapshot.wanted);
 	STR_COPY(j->ifname, f->snapshot.ifname);
 	worker_submit(g->mover_worker, &j->job);
 }

@@ -28,16 +28,17 @@ static const struct {
 	const char *name; /* as a configuration has it, below "ethtool." */
 	enum topic topic;
 	uint16_t attribute;
-	uint8_t width; /* bytes */
+	uint8_t width;          /* bytes */
+	uint16_t max_attribute; /* what it can be at most; 0 = the driver does not tell */
 } rows[ETHTOOL_SETTINGS] = {
-    [RING_RX] = {"rings.rx", RINGS, ETHTOOL_A_RINGS_RX, 4},
-    [RING_RX_MINI] = {"rings.rxMini", RINGS, ETHTOOL_A_RINGS_RX_MINI, 4},
-    [RING_RX_JUMBO] = {"rings.rxJumbo", RINGS, ETHTOOL_A_RINGS_RX_JUMBO, 4},
-    [RING_TX] = {"rings.tx", RINGS, ETHTOOL_A_RINGS_TX, 4},
-    [CHANNELS_RX] = {"channels.rx", CHANNELS, ETHTOOL_A_CHANNELS_RX_COUNT, 4},
-    [CHANNELS_TX] = {"channels.tx", CHANNELS, ETHTOOL_A_CHANNELS_TX_COUNT, 4},
-    [CHANNELS_OTHER] = {"channels.other", CHANNELS, ETHTOOL_A_CHANNELS_OTHER_COUNT, 4},
-    [CHANNELS_COMBINED] = {"channels.combined", CHANNELS, ETHTOOL_A_CHANNELS_COMBINED_COUNT, 4},
+    [RING_RX] = {"rings.rx", RINGS, ETHTOOL_A_RINGS_RX, 4, ETHTOOL_A_RINGS_RX_MAX},
+    [RING_RX_MINI] = {"rings.rxMini", RINGS, ETHTOOL_A_RINGS_RX_MINI, 4, ETHTOOL_A_RINGS_RX_MINI_MAX},
+    [RING_RX_JUMBO] = {"rings.rxJumbo", RINGS, ETHTOOL_A_RINGS_RX_JUMBO, 4, ETHTOOL_A_RINGS_RX_JUMBO_MAX},
+    [RING_TX] = {"rings.tx", RINGS, ETHTOOL_A_RINGS_TX, 4, ETHTOOL_A_RINGS_TX_MAX},
+    [CHANNELS_RX] = {"channels.rx", CHANNELS, ETHTOOL_A_CHANNELS_RX_COUNT, 4, ETHTOOL_A_CHANNELS_RX_MAX},
+    [CHANNELS_TX] = {"channels.tx", CHANNELS, ETHTOOL_A_CHANNELS_TX_COUNT, 4, ETHTOOL_A_CHANNELS_TX_MAX},
+    [CHANNELS_OTHER] = {"channels.other", CHANNELS, ETHTOOL_A_CHANNELS_OTHER_COUNT, 4, ETHTOOL_A_CHANNELS_OTHER_MAX},
+    [CHANNELS_COMBINED] = {"channels.combined", CHANNELS, ETHTOOL_A_CHANNELS_COMBINED_COUNT, 4, ETHTOOL_A_CHANNELS_COMBINED_MAX},
     [COALESCE_ADAPTIVE_RX] = {"coalesce.adaptiveRx", COALESCE, ETHTOOL_A_COALESCE_USE_ADAPTIVE_RX, 1},
     [COALESCE_ADAPTIVE_TX] = {"coalesce.adaptiveTx", COALESCE, ETHTOOL_A_COALESCE_USE_ADAPTIVE_TX, 1},
     [COALESCE_RX_USECS] = {"coalesce.rxUsecs", COALESCE, ETHTOOL_A_COALESCE_RX_USECS, 4},
@@ -61,7 +62,7 @@ static bool has(const struct ethtool_settings *s, size_t setting)
 
 /* ---- reading --------------------------------------------------------------------------------------------------------------------- */
 
-static int take(struct nlattr *const tb[], enum topic topic, struct ethtool_settings *s)
+static int take(struct nlattr *const tb[], enum topic topic, struct ethtool_settings *s, struct ethtool_settings *max)
 {
 	for (size_t i = 0; i < ELEMENTS(rows); i++) {
 		const struct nlattr *a = rows[i].topic == topic ? tb[rows[i].attribute] : NULL;
@@ -71,33 +72,45 @@ static int take(struct nlattr *const tb[], enum topic topic, struct ethtool_sett
 			return -EBADMSG;
 		s->v[i] = rows[i].width == 1 ? nla_get_u8(a) : nla_get_u32(a);
 		s->given |= 1u << i;
+		const struct nlattr *most = rows[i].max_attribute ? tb[rows[i].max_attribute] : NULL;
+		if (!most || nla_len(most) < (int)sizeof(uint32_t))
+			continue;
+		max->v[i] = nla_get_u32(most);
+		max->given |= 1u << i;
 	}
 	return 0;
 }
 
-int ethtool_settings_parse(const struct nlmsghdr *h, struct ethtool_settings *ret)
+int ethtool_settings_parse(const struct nlmsghdr *h, struct ethtool_settings *ret, struct ethtool_settings *ret_max)
 {
 	struct nlattr *tb[ATTRIBUTES_OF_MESSAGE_MAX];
-	struct ethtool_settings s = *ret;
+	struct ethtool_settings s = *ret, max = *ret_max;
 	if (nlmsg_parse((struct nlmsghdr *)h, GENL_HDRLEN, tb, ATTRIBUTES_OF_MESSAGE_MAX - 1, NULL) < 0)
 		return -EBADMSG;
 	const struct genlmsghdr *header = nlmsg_data(h);
 	for (enum topic t = 0; t < TOPICS; t++)
 		if (topics[t].reply == header->cmd) {
-			int r = take(tb, t, &s);
-			if (r == 0)
+			int r = take(tb, t, &s, &max);
+			if (r == 0) {
 				*ret = s;
+				*ret_max = max;
+			}
 			return r;
 		}
 	return -ENOMSG;
 }
 
+struct both {
+	struct ethtool_settings is, max;
+};
+
 static int see_settings(const struct nlmsghdr *h, void *user)
 {
-	return ethtool_settings_parse(h, user);
+	struct both *b = user;
+	return ethtool_settings_parse(h, &b->is, &b->max);
 }
 
-static int topic_get(const struct ethtool_link *l, enum topic topic, struct ethtool_settings *ret, struct error *e)
+static int topic_get(const struct ethtool_link *l, enum topic topic, struct both *ret, struct error *e)
 {
 	_cleanup_nlmsg_ struct nl_msg *m = ethtool_request(l, topics[topic].get, 0);
 	struct error ours = {0};
@@ -105,16 +118,25 @@ static int topic_get(const struct ethtool_link *l, enum topic topic, struct etht
 	return r == 0 || ethtool_lacks(r) ? 0 : error_set(e, r, "ethtool.%s: %s", topics[topic].name, ours.text);
 }
 
-int ethtool_settings_get(const struct ethtool_link *l, struct ethtool_settings *ret, struct error *e)
+static int all_get(const struct ethtool_link *l, struct both *ret, struct error *e)
 {
-	struct ethtool_settings s = {0};
+	struct both b = {0};
 	for (enum topic t = 0; t < TOPICS; t++) {
-		int r = topic_get(l, t, &s, e);
+		int r = topic_get(l, t, &b, e);
 		if (r < 0)
 			return r;
 	}
-	*ret = s;
+	*ret = b;
 	return 0;
+}
+
+int ethtool_settings_get(const struct ethtool_link *l, struct ethtool_settings *ret, struct error *e)
+{
+	struct both b;
+	int r = all_get(l, &b, e);
+	if (r == 0)
+		*ret = b.is;
+	return r;
 }
 
 void ethtool_settings_keep(struct ethtool_settings *s)
@@ -165,14 +187,14 @@ static int topic_set(const struct ethtool_link *l, enum topic topic, const struc
 int ethtool_settings_set(const struct ethtool_link *l, const struct ethtool_settings *wanted, const struct ethtool_settings *is,
                          struct error *e)
 {
-	struct ethtool_settings now = *is;
+	struct both now = {.is = *is};
 	int result = 0;
 	bool changed = false;
 	for (enum topic t = 0; t < TOPICS; t++) {
 		/* A driver that makes new queues gives them rings and coalescing of its own choice. */
 		if (changed)
 			(void)topic_get(l, t, &now, NULL);
-		int r = topic_set(l, t, wanted, &now, result == 0 ? e : NULL);
+		int r = topic_set(l, t, wanted, &now.is, result == 0 ? e : NULL);
 		changed |= r > 0;
 		result = result < 0 || r > 0 ? result : r;
 	}
@@ -192,21 +214,36 @@ static void add_fault(const char *name, uint32_t is, uint32_t was, void *user)
 	error_append(user, -EREMOTEIO, "ethtool.%s: the driver made %u of %u", name, is, was);
 }
 
+int ethtool_settings_accept(const struct ethtool_link *l, const struct ethtool_settings *wanted, struct ethtool_settings *ret_is,
+                            struct error *e)
+{
+	struct both b = {0};
+	struct error faults = {0};
+	int r = wanted->given ? all_get(l, &b, e) : 0;
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ELEMENTS(rows); i++) {
+		if (has(wanted, i) && !has(&b.is, i))
+			error_append(&faults, -EINVAL, "ethtool.%s: the device has no such setting", rows[i].name);
+		else if (has(wanted, i) && has(&b.max, i) && wanted->v[i] > b.max.v[i])
+			error_append(&faults, -EINVAL, "ethtool.%s: %u is more than the device can have, %u", rows[i].name, wanted->v[i],
+			             b.max.v[i]);
+	}
+	if (faults.code)
+		return error_set(e, faults.code, "%s", faults.text);
+	*ret_is = b.is;
+	return 0;
+}
+
 int ethtool_settings_apply(const struct ethtool_link *l, const struct ethtool_settings *wanted, struct error *e)
 {
 	struct ethtool_settings is;
 	struct error faults = {0};
 	if (!wanted->given)
 		return 0;
-	int r = ethtool_settings_get(l, &is, e);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < ELEMENTS(rows); i++)
-		if (has(wanted, i) && !has(&is, i))
-			error_append(&faults, -EINVAL, "ethtool.%s: the device has no such setting", rows[i].name);
-	if (faults.code)
-		return error_set(e, faults.code, "%s", faults.text);
-	r = ethtool_settings_set(l, wanted, &is, e);
+	int r = ethtool_settings_accept(l, wanted, &is, e);
+	if (r == 0)
+		r = ethtool_settings_set(l, wanted, &is, e);
 	if (r == 0)
 		r = ethtool_settings_get(l, &is, e);
 	if (r < 0)

@@ -8,8 +8,9 @@
 
 #include "netlink/ethtool.h"
 
-/* One answer (rings, channels, coalescing or pause) → what it tells of, added to `ret`. -ENOMSG for another message; -EBADMSG. */
-int ethtool_settings_parse(const struct nlmsghdr *h, struct ethtool_settings *ret);
+/* One answer (rings, channels, coalescing or pause) → what it tells of, added to `ret`, and to `ret_max` what each can be at most, where
+ * that is told. -ENOMSG for another message; -EBADMSG. */
+int ethtool_settings_parse(const struct nlmsghdr *h, struct ethtool_settings *ret, struct ethtool_settings *ret_max);
 
 /* All four. What the driver does not have is not given. */
 int ethtool_settings_get(const struct ethtool_link *l, struct ethtool_settings *ret, struct error *e);
@@ -21,6 +22,8 @@ int ethtool_settings_set(const struct ethtool_link *l, const struct ethtool_sett
 /* Calls `differs` for each that both tell of ("rings.rx"). */
 void ethtool_settings_compare(const struct ethtool_settings *was, const struct ethtool_settings *is,
                               void (*differs)(const char *name, uint32_t is, uint32_t was, void *user), void *user);
-/* Those that the device has not are faults (-EINVAL, all of them named, before anything is changed); then set, and read back: -EREMOTEIO
- * naming those that the driver made something else of. */
+/* Those that the device has not, or not so many of, are faults: -EINVAL with all of them. Changes nothing. `ret_is`: as it is now. */
+int ethtool_settings_accept(const struct ethtool_link *l, const struct ethtool_settings *wanted, struct ethtool_settings *ret_is,
+                            struct error *e);
+/* Accept, set, read back: -EREMOTEIO naming those that the driver made something else of. */
 int ethtool_settings_apply(const struct ethtool_link *l, const struct ethtool_settings *wanted, struct error *e);

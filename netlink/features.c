@@ -310,19 +310,29 @@ int features_check(const struct feature_table *t, const struct ethtool_switch *w
 	return faults.code ? error_set(e, faults.code, "%s", faults.text) : 0;
 }
 
-int features_apply(const struct ethtool_link *l, const struct ethtool_switch *wishes, size_t n, struct error *e)
+int features_accept(const struct ethtool_link *l, const struct ethtool_switch *wishes, size_t n, struct feature_request *ret,
+                    struct error *e)
 {
-	_cleanup_free_ struct feature_table *t = calloc(1, sizeof(*t));
-	struct feature_request request = {0};
-	if (n == 0)
+	_cleanup_free_ struct feature_table *t = n ? calloc(1, sizeof(*t)) : NULL;
+	if (n == 0) {
+		*ret = (struct feature_request){0};
 		return 0;
+	}
 	if (!t)
 		return error_set(e, -ENOMEM, "out of memory");
 	int r = table_get(l, t, e);
-	if (r == 0)
-		r = features_resolve(t, wishes, n, &request, e);
+	return r == 0 ? features_resolve(t, wishes, n, ret, e) : r;
+}
+
+int features_apply(const struct ethtool_link *l, const struct ethtool_switch *wishes, size_t n, struct error *e)
+{
+	struct feature_request request = {0};
+	int r = features_accept(l, wishes, n, &request, e);
 	if (r < 0 || request.n_words == 0)
 		return r;
+	_cleanup_free_ struct feature_table *t = calloc(1, sizeof(*t));
+	if (!t)
+		return error_set(e, -ENOMEM, "out of memory");
 	r = ask(l, request.value, request.mask, request.n_words, e);
 	if (r == 0)
 		r = table_get(l, t, e);

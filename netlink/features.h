@@ -42,5 +42,8 @@ int features_resolve(const struct feature_table *t, const struct ethtool_switch 
 /* What of the wishes is not so: -EREMOTEIO with all of them. Of a group that was to be on one is enough: the kernel itself turns some off
  * where others of the group are on (two kinds of checksums); of one that was to be off all must be. */
 int features_check(const struct feature_table *t, const struct ethtool_switch *wishes, size_t n, struct error *e);
+/* features_resolve() for a device as it is now; changes nothing. */
+int features_accept(const struct ethtool_link *l, const struct ethtool_switch *wishes, size_t n, struct feature_request *ret,
+                    struct error *e);
 /* All of it: names to bits, one request, read back. */
 int features_apply(const struct ethtool_link *l, const struct ethtool_switch *wishes, size_t n, struct error *e);

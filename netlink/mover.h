@@ -26,6 +26,10 @@ int netns_open(const char *path, int *ret_fd, uint64_t *ret_inode, struct error 
 /* The host state of a link, by ifindex with the name as a check. */
 int mover_snapshot(struct mover *m, int32_t ifindex, const char *ifname, struct host_state *ret, struct error *e);
 
+/* Whether the device has what the ethtool part of a configuration asks for, by name and number; nothing is changed. -EINVAL with all that
+ * it has not. */
+int mover_check(struct mover *m, int32_t ifindex, const struct network_config *wanted, struct error *e);
+
 struct move_result {
 	enum place place;      /* always set, also on failure: where the device is now */
 	struct pod_state pod;  /* when place is PLACE_POD: read back */

@@ -117,3 +117,24 @@ int mover_snapshot(struct mover *m, int32_t ifindex, const char *ifname, struct 
 	*ret = state;
 	return 0;
 }
+
+int mover_check(struct mover *m, int32_t ifindex, const struct network_config *wanted, struct error *e)
+{
+	const struct ethtool_link l = {m->generic, m->ethtool, ifindex};
+	struct error faults = {0}, flags = {0}, settings = {0}, features = {0};
+	struct feature_request request;
+	struct ethtool_settings is;
+	uint32_t mask, value;
+	if (!network_config_has_ethtool(wanted))
+		return 0;
+	if (!m->ethtool)
+		return error_set(e, -EOPNOTSUPP, "ethtool: this kernel has no ethtool netlink");
+	(void)private_flags_accept(&l, wanted->private_flags, wanted->n_private_flags, &mask, &value, &flags);
+	(void)ethtool_settings_accept(&l, &wanted->ethtool, &is, &settings);
+	(void)features_accept(&l, wanted->features, wanted->n_features, &request, &features);
+	const struct error *all[] = {&flags, &settings, &features};
+	for (size_t i = 0; i < ELEMENTS(all); i++)
+		if (all[i]->code)
+			error_append(&faults, all[i]->code, "%s", all[i]->text);
+	return faults.code ? error_set(e, faults.code, "%s", faults.text) : 0;
+}

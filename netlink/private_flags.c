@@ -172,23 +172,29 @@ static int check(const struct private_flag_table *t, const struct ethtool_switch
 	return faults.code ? error_set(e, faults.code, "%s", faults.text) : 0;
 }
 
+int private_flags_accept(const struct ethtool_link *l, const struct ethtool_switch *wishes, size_t n, uint32_t *ret_mask,
+                         uint32_t *ret_value, struct error *e)
+{
+	struct private_flag_table t = {.n = 0};
+	struct error ours = {0};
+	int r = n ? table_get(l, &t, &ours) : 0;
+	if (r < 0 && !ethtool_lacks(r)) /* a driver that lacks them has none of those that are asked for */
+		return error_set(e, r, "ethtool.privateFlags: %s", ours.text);
+	return private_flags_resolve(&t, wishes, n, ret_mask, ret_value, e);
+}
+
 int private_flags_apply(const struct ethtool_link *l, const struct ethtool_switch *wishes, size_t n, struct error *e)
 {
-	_cleanup_free_ struct private_flag_table *t = calloc(1, sizeof(*t));
+	struct private_flag_table t = {.n = 0};
 	uint32_t mask, value;
 	struct error ours = {0};
 	if (n == 0)
 		return 0;
-	if (!t)
-		return error_set(e, -ENOMEM, "out of memory");
-	int r = table_get(l, t, &ours);
-	if (r < 0 && !ethtool_lacks(r)) /* a driver that lacks them has none of those that are asked for */
-		return error_set(e, r, "ethtool.privateFlags: %s", ours.text);
-	r = private_flags_resolve(t, wishes, n, &mask, &value, e);
+	int r = private_flags_accept(l, wishes, n, &mask, &value, e);
 	if (r < 0)
 		return r;
 	r = ask(l, &value, &mask, 1, &ours);
 	if (r == 0)
-		r = table_get(l, t, &ours);
-	return r < 0 ? error_set(e, r, "ethtool.privateFlags: %s", ours.text) : check(t, wishes, n, e);
+		r = table_get(l, &t, &ours);
+	return r < 0 ? error_set(e, r, "ethtool.privateFlags: %s", ours.text) : check(&t, wishes, n, e);
 }

@@ -30,5 +30,8 @@ void private_flags_compare(const struct ethtool_link *l, const struct bytes *was
 /* Bits of the wishes; -EINVAL naming those that the driver does not have. */
 int private_flags_resolve(const struct private_flag_table *t, const struct ethtool_switch *wishes, size_t n, uint32_t *ret_mask,
                           uint32_t *ret_value, struct error *e);
+/* The same for a device as it is now; changes nothing. */
+int private_flags_accept(const struct ethtool_link *l, const struct ethtool_switch *wishes, size_t n, uint32_t *ret_mask,
+                         uint32_t *ret_value, struct error *e);
 /* Names to bits, one request, read back: -EREMOTEIO naming those that are not so. */
 int private_flags_apply(const struct ethtool_link *l, const struct ethtool_switch *wishes, size_t n, struct error *e);

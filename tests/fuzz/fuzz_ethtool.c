@@ -110,7 +110,7 @@ static void parse_kept(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct ethtool_settings s = {0};
+	struct ethtool_settings s = {0}, max = {0};
 	if (size < 1 || size > NLSOCK_RECEIVE_SIZE)
 		return 0;
 	parse_kept(data + 1, size - 1);
@@ -122,7 +122,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (struct nlmsghdr *h = (struct nlmsghdr *)copy; nlmsg_ok(h, left); h = nlmsg_next(h, &left)) {
 		parse_switches(h, data[0]);
 		parse_filters(h);
-		(void)ethtool_settings_parse(h, &s);
+		(void)ethtool_settings_parse(h, &s, &max);
 	}
 	free(copy);
 	return 0;

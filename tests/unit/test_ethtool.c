@@ -92,7 +92,7 @@ static void numbers_are_read_from_four_messages(void **state)
 	_cleanup_nlmsg_ struct nl_msg *rings = answer(ETHTOOL_MSG_RINGS_GET_REPLY), *channels = answer(ETHTOOL_MSG_CHANNELS_GET_REPLY),
 				      *coalesce = answer(ETHTOOL_MSG_COALESCE_GET_REPLY), *pause = answer(ETHTOOL_MSG_PAUSE_GET_REPLY),
 				      *other = answer(ETHTOOL_MSG_EEE_GET_REPLY), *cut = answer(ETHTOOL_MSG_RINGS_GET_REPLY);
-	struct ethtool_settings s = {0}, before;
+	struct ethtool_settings s = {0}, max = {0}, before;
 	nla_put_u32(rings, ETHTOOL_A_RINGS_RX_MAX, 4096);
 	nla_put_u32(rings, ETHTOOL_A_RINGS_RX, 512);
 	nla_put_u32(rings, ETHTOOL_A_RINGS_TX, 256);
@@ -102,13 +102,15 @@ static void numbers_are_read_from_four_messages(void **state)
 	nla_put_u32(coalesce, ETHTOOL_A_COALESCE_TX_USECS, 60);
 	nla_put_u8(pause, ETHTOOL_A_PAUSE_AUTONEG, 0);
 	nla_put_u8(pause, ETHTOOL_A_PAUSE_RX, 1);
-	assert_int_equal(ethtool_settings_parse(nlmsg_hdr(rings), &s), 0);
-	assert_int_equal(ethtool_settings_parse(nlmsg_hdr(channels), &s), 0);
-	assert_int_equal(ethtool_settings_parse(nlmsg_hdr(coalesce), &s), 0);
-	assert_int_equal(ethtool_settings_parse(nlmsg_hdr(pause), &s), 0);
+	assert_int_equal(ethtool_settings_parse(nlmsg_hdr(rings), &s, &max), 0);
+	assert_int_equal(ethtool_settings_parse(nlmsg_hdr(channels), &s, &max), 0);
+	assert_int_equal(ethtool_settings_parse(nlmsg_hdr(coalesce), &s, &max), 0);
+	assert_int_equal(ethtool_settings_parse(nlmsg_hdr(pause), &s, &max), 0);
 	assert_int_equal(s.given, 1u << RING_RX | 1u << RING_TX | 1u << CHANNELS_COMBINED | 1u << COALESCE_ADAPTIVE_RX |
 	                              1u << COALESCE_RX_USECS | 1u << COALESCE_TX_USECS | 1u << PAUSE_AUTONEG | 1u << PAUSE_RX);
 	assert_int_equal(s.v[RING_RX], 512);
+	assert_int_equal(max.given, 1u << RING_RX);
+	assert_int_equal(max.v[RING_RX], 4096);
 	assert_int_equal(s.v[RING_TX], 256);
 	assert_int_equal(s.v[CHANNELS_COMBINED], 8);
 	assert_int_equal(s.v[COALESCE_TX_USECS], 60);
@@ -116,8 +118,8 @@ static void numbers_are_read_from_four_messages(void **state)
 
 	before = s;
 	nla_put_u8(cut, ETHTOOL_A_RINGS_RX, 1); /* should have four bytes */
-	assert_int_equal(ethtool_settings_parse(nlmsg_hdr(other), &s), -ENOMSG);
-	assert_int_equal(ethtool_settings_parse(nlmsg_hdr(cut), &s), -EBADMSG);
+	assert_int_equal(ethtool_settings_parse(nlmsg_hdr(other), &s, &max), -ENOMSG);
+	assert_int_equal(ethtool_settings_parse(nlmsg_hdr(cut), &s, &max), -EBADMSG);
 	assert_memory_equal(&s, &before, sizeof(s));
 	ethtool_settings_keep(&s); /* an adaptive driver's numbers of the moment are not kept */
 	assert_int_equal(s.given, before.given & ~(1u << COALESCE_RX_USECS));
@@ -312,7 +314,7 @@ static void what_cannot_be_set_is_undone(void **state)
 	    {{"tos", true}, {"", false}, 0, 0, -EINVAL, "ethtool.features.tos: this kernel has no such feature"},
 	    {{"", false}, {"rx_cqe", true}, 0, 0, -EINVAL, "ethtool.privateFlags.rx_cqe: the driver has no such flag; it has: none"},
 	    {{"tso", false}, {"", false}, RING_RX, 512, -EINVAL, "ethtool.rings.rx: the device has no such setting"},
-	    {{"tso", false}, {"", false}, CHANNELS_RX, 9, -EINVAL, "ethtool.channels: Invalid argument (requested channel count"},
+	    {{"tso", false}, {"", false}, CHANNELS_RX, 9, -EINVAL, "ethtool.channels.rx: 9 is more than the device can have, 4"},
 	};
 	for (size_t i = 0; i < ELEMENTS(rows); i++) {
 		struct attach_plan p = plan_for(w, "nic0", "net1");
@@ -322,9 +324,12 @@ static void what_cannot_be_set_is_undone(void **state)
 		p.pod.private_flags = &flag, p.pod.n_private_flags = flag.name[0] != '\0';
 		p.pod.ethtool.given = rows[i].value ? 1u << rows[i].setting : 0;
 		p.pod.ethtool.v[rows[i].setting] = rows[i].value;
-		struct error e = attach_fails(w, &p, rows[i].code);
+		struct error e = attach_fails(w, &p, rows[i].code), early = {0};
 		if (!str_starts(e.text, rows[i].says))
 			fail_msg("\"%s\" instead of \"%s\"", e.text, rows[i].says);
+		/* The same without touching the device: at Prepare. */
+		assert_int_equal(mover_check(w->mover, p.host.ifindex, &p.pod, &early), rows[i].code);
+		assert_string_equal(early.text, e.text);
 		char *after = text_of(-1, "ethtool -k nic0; ethtool -l nic0");
 		assert_string_equal(before, after);
 		free(before);
@@ -397,6 +402,33 @@ static void what_cannot_come_back_is_told(void **state)
 	host_state_free(&p.host);
 }
 
+/* At Prepare, all faults at once. */
+static void a_check_names_everything_and_changes_nothing(void **state)
+{
+	struct world *w = *state;
+	make_queues();
+	struct attach_plan p = plan_for(w, "nic0", "net1");
+	struct error e = {0};
+	struct ethtool_switch features[] = {{"tso", false}, {"gro", true}, {"nonsense", true}}, flags[] = {{"rx_cqe", true}};
+	char *before = text_of(-1, "ethtool -k nic0; ethtool -l nic0");
+	p.pod.features = features, p.pod.n_features = 2;
+	p.pod.ethtool.given = 1u << CHANNELS_TX;
+	p.pod.ethtool.v[CHANNELS_TX] = 1;
+	assert_int_equal(mover_check(w->mover, p.host.ifindex, &p.pod, &e), 0);
+	p.pod.n_features = 3;
+	p.pod.private_flags = flags, p.pod.n_private_flags = 1;
+	p.pod.ethtool.given |= 1u << PAUSE_RX;
+	assert_int_equal(mover_check(w->mover, p.host.ifindex, &p.pod, &e), -EINVAL);
+	assert_string_equal(e.text,
+	                    "ethtool.privateFlags.rx_cqe: the driver has no such flag; it has: none; ethtool.pause.rx: the device has "
+	                    "no such setting; ethtool.features.nonsense: this kernel has no such feature");
+	char *after = text_of(-1, "ethtool -k nic0; ethtool -l nic0");
+	assert_string_equal(before, after);
+	free(before);
+	free(after);
+	host_state_free(&p.host);
+}
+
 int main(void)
 {
 	const struct CMUnitTest answers[] = {
@@ -411,6 +443,7 @@ int main(void)
 	    kernel_test(channels_are_set_in_the_pod_and_come_back),
 	    kernel_test(coalescing_is_set_and_what_the_driver_makes_of_it_is_told),
 	    kernel_test(what_cannot_come_back_is_told),
+	    kernel_test(a_check_names_everything_and_changes_nothing),
 	};
 	int failed = cmocka_run_group_tests(answers, NULL, NULL);
 	return fixture_possible() ? failed + cmocka_run_group_tests(kernel, NULL, NULL) : failed;
