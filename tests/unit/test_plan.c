@@ -247,6 +247,14 @@ static void test_routes_that_other_addresses_do_not_cover_stay(void **state)
 	host_route(&h, "10.2.0.0/16", "10.0.0.7", NULL);
 	expect_plan(&h, "{}", "10.0.0.5/32 [10.1.0.0/16 via 10.0.0.6] ");
 
+	/* In IPv4 the kernel looks for a gateway among routes of scope link only. */
+	h = host_eth0();
+	host_route(&h, "10.0.0.0/24", NULL, NULL)->scope = 0;
+	host_route(&h, "10.1.0.0/16", "10.0.0.1", NULL);
+	host_route(&h, "2001:db8::/64", NULL, NULL)->scope = 0;
+	host_route(&h, "2001:db8:1::/64", "2001:db8::1", NULL);
+	expect_plan(&h, "{}", "[10.0.0.0/24] [2001:db8::/64] [2001:db8:1::/64 via 2001:db8::1] ");
+
 	/* What one table has on link no gateway of another can be reached by. */
 	h = host_eth0();
 	host_address(&h, "10.0.0.5/24", 0);
@@ -370,6 +378,25 @@ static void test_vrf(void **state)
 	    &h, "{interface: {vrf: {name: red, table: 70}}, routes: [{destination: '10.4.0.0/16', gateway: '10.0.0.9'}]}",
 	    "10.0.0.5/24 [10.4.0.0/16 via 10.0.0.9 table 70] [0.0.0.0/0 via 10.0.0.1 table 70] [10.2.0.0/16 via 10.0.0.2 table 70] ");
 	assert_non_null(strstr(warnings.text, "0.0.0.0/0 via 10.0.0.2 table 100 is left out"));
+
+	/* After a reboot what was configured and what was copied are told apart as before. */
+	struct device_facts facts = facts_eth0();
+	struct attach_plan *old, *p;
+	struct host_state before = host_eth0(), after = host_eth0();
+	host_address(&before, "10.0.0.5/24", 0);
+	host_route(&before, "10.3.0.0/16", "10.0.0.2", NULL);
+	host_address(&after, "10.0.0.5/24", 0);
+	host_route(&after, "10.5.0.0/16", "10.0.0.2", NULL)->table = 254;
+	assert_int_equal(plan(&facts, &before,
+	                      "{interface: {vrf: {name: red, table: 70}}, routes: [{destination: '10.4.0.0/16', gateway: '10.0.0.9'}]}",
+	                      &old, NULL),
+	                 0);
+	assert_int_equal(attach_plan_renew(old, &facts, &after, &p, NULL), 0);
+	assert_pod_gets(p, "10.0.0.5/24 [10.4.0.0/16 via 10.0.0.9 table 70] [10.5.0.0/16 via 10.0.0.2 table 70] ");
+	attach_plan_unref(old);
+	attach_plan_unref(p);
+	host_state_free(&before);
+	host_state_free(&after);
 }
 
 static void test_neighbours(void **state)
