@@ -35,6 +35,22 @@ static uint64_t digest_add(uint64_t digest, const void *data, size_t len)
 	return digest;
 }
 
+/* What is told of a lease; a renewal that only moves its times is none of that. */
+static uint64_t digest_lease(uint64_t digest, const struct lease *l)
+{
+	if (!l->held)
+		return digest_add(digest, "-", 1);
+	for (size_t i = 0; i < l->n_addresses; i++)
+		digest = digest_add(digest, &l->addresses[i].prefix, sizeof(l->addresses[i].prefix));
+	digest = digest_add(digest, l->routes, l->n_routes * sizeof(l->routes[0]));
+	digest = digest_add(digest, l->dns, l->n_dns * sizeof(l->dns[0]));
+	digest = digest_add(digest, &l->server, sizeof(l->server));
+	digest = digest_add(digest, l->server_id, strlen(l->server_id) + 1);
+	digest = digest_add(digest, l->domain, strlen(l->domain) + 1);
+	digest = digest_add(digest, &l->valid, sizeof(l->valid));
+	return digest_add(digest, &l->mtu, sizeof(l->mtu));
+}
+
 /* What a status says, so that a retry which changed nothing writes nothing. */
 static uint64_t status_digest(const struct device_status *devices, size_t n)
 {
@@ -49,6 +65,10 @@ static uint64_t status_digest(const struct device_status *devices, size_t n)
 		digest = digest_add(digest, s->pod->ifname, strlen(s->pod->ifname) + 1);
 		digest = digest_add(digest, s->pod->mac.bytes, s->pod->mac.length);
 		digest = digest_add(digest, s->pod->addresses, s->pod->n_addresses * sizeof(s->pod->addresses[0]));
+		if (!s->leases)
+			continue;
+		digest = digest_lease(digest, &s->leases->v4);
+		digest = digest_lease(digest, &s->leases->v6);
 	}
 	return digest + n;
 }
