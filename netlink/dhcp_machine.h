@@ -3,7 +3,8 @@
  * and the messages, sends what they want sent, and comes back at `deadline`. Of two calls at the same moment each may be the first.
  *
  * Choices: the first usable offer is taken. The address is not probed for before it is used (RFC 5227 takes seconds, in which a pod would
- * wait; servers probe themselves), so nothing is ever declined. First retries come after a second, not four, because somebody waits. */
+ * wait; servers probe themselves), so nothing is ever declined. First retries come after a second, not four, and the
+ * first Solicit is not held back by the random second of RFC 8415 18.2.1, because somebody waits. */
 #pragma once
 
 #include "netlink/dhcp_message.h"

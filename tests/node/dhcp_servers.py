@@ -98,12 +98,16 @@ class Dhcpd(Server):
     def __init__(self, cluster, interface, seconds, first, last, more=""):
         super().__init__(cluster, f"dhcpd-{interface}")
         self.interface, self.started = interface, 0
+        self.configure(seconds, first, last, more)
+        with open(self.leases_path, "w", encoding="utf-8"):
+            pass
+
+    def configure(self, seconds, first, last, more=""):
+        """For its next start."""
         with open(self.file("conf"), "w", encoding="utf-8") as file:
             file.write(f"authoritative; ping-check false; one-lease-per-client true; default-lease-time {seconds};"
                        f"min-lease-time {seconds}; max-lease-time {seconds}; {more}\n"
                        f"subnet 192.0.2.0 netmask 255.255.255.0 {{ range {first} {last}; option routers 192.0.2.1; }}\n")
-        with open(self.leases_path, "w", encoding="utf-8"):
-            pass
 
     def command(self):
         self.started += 1

@@ -175,6 +175,27 @@ def test_server_away_until_the_end_and_another_one_comes():
     gone("nic0", "lost")
 
 
+def test_rebound_by_another_server():
+    """Its own server is away at half of the time: behind seven eighths, here sooner, whoever hears it may answer."""
+    need("dhcpd")
+    cluster = LANE.cluster
+    before = nic("nic0", fabric=["192.0.2.1/24", "192.0.2.2/24"])
+    times = "option dhcp-renewal-time 5; option dhcp-rebinding-time 8;"
+    with Dhcpd(cluster, "nic0p", 24, "192.0.2.50", "192.0.2.50", times + "server-identifier 192.0.2.1;") as server:
+        pod = started("rebound", "nic0", {"name": "net1", "dhcp": True})
+        cluster.wait(lambda: data("rebound").get("ipv4", {}).get("server") == "192.0.2.1", 10, "the status")
+        server.stop()
+        cluster.wait(lambda: addresses(pod, "-4")["192.0.2.50/24"] < 24 - 8, 20, "the time to rebind")
+        server.configure(24, "192.0.2.50", "192.0.2.50", times + "server-identifier 192.0.2.2;")
+        server.start()
+        cluster.wait(lambda: data("rebound")["ipv4"]["server"] == "192.0.2.2", 20, "the other server in the status")
+        cluster.wait(lambda: addresses(pod, "-4")["192.0.2.50/24"] > 24 - 8, 10, "the lifetime to be the new one")
+        cluster.kubelet.stop_pod(pod)
+        server.wait_for("DHCPRELEASE of 192.0.2.50")
+    cluster.check_home("nic0", before)
+    gone("nic0", "rebound")
+
+
 def test_hardware_address_of_the_pod():
     need("dnsmasq")
     cluster = LANE.cluster
