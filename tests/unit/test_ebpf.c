@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/if_link.h>
+#include <linux/rtnetlink.h>
 #include <sys/syscall.h>
 
 #include "core/base/cleanup.h"
@@ -338,6 +339,49 @@ static void what_was_removed_comes_back(void **state)
 	host("umount /sys/fs/bpf");
 }
 
+/* iproute2 of Debian 12 is older than netkit. */
+static int make_netkit(const char *ifname, const char *peer)
+{
+	enum { NETKIT_PEER_INFO = 1 };
+	struct ifinfomsg none = {0};
+	_cleanup_nlsock_ struct nlsock *s = NULL;
+	_cleanup_nlmsg_ struct nl_msg *m = nlsock_request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &none, sizeof(none));
+	assert_int_equal(nlsock_open(NETLINK_ROUTE, &s, NULL), 0);
+	nla_put_string(m, IFLA_IFNAME, ifname);
+	struct nlattr *info = nla_nest_start(m, IFLA_LINKINFO);
+	nla_put_string(m, IFLA_INFO_KIND, "netkit");
+	struct nlattr *data = nla_nest_start(m, IFLA_INFO_DATA), *other = nla_nest_start(m, NETKIT_PEER_INFO);
+	assert_int_equal(nlmsg_append(m, &none, sizeof(none), NLMSG_ALIGNTO), 0);
+	nla_put_string(m, IFLA_IFNAME, peer);
+	nla_nest_end(m, other);
+	nla_nest_end(m, data);
+	nla_nest_end(m, info);
+	return nlsock_ask(s, m, NULL, NULL, NULL);
+}
+
+static void netkit_programs_are_removed_and_come_back(void **state)
+{
+	struct world *w = *state;
+	struct programs p;
+	if (make_netkit("nic0", "peer0") < 0) {
+		print_message("SKIPPED: this kernel has no netkit\n");
+		return;
+	}
+	if (!load_all(&p))
+		return;
+	assert_int_equal(bpf_attach((int32_t)if_nametoindex("nic0"), BPF_AT_NETKIT, p.cls), 0);
+	assert_has_program(-1, "nic0", "netkit program");
+	assert_programs(-1, "peer0", ""); /* it may not even ask */
+	struct attach_plan plan = plan_for(w, "nic0", "net1");
+	plan.pod.disable_ebpf = 1;
+	attach(w, &plan);
+	assert_programs(w->pod, "net1", "");
+	assert_home(w, &plan);
+	assert_has_program(-1, "nic0", "netkit program");
+	host_state_free(&plan.host);
+	close_all(&p);
+}
+
 static void a_failed_attach_gives_them_back_too(void **state)
 {
 	struct world *w = *state;
@@ -455,10 +499,15 @@ static void kept_bytes_are_read_or_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    kernel_test(every_kind_is_seen_and_removed),       kernel_test(links_are_detached_whoever_holds_them),
-	    kernel_test(which_xdp_link_it_is_must_be_certain), kernel_test(a_device_that_is_there_already_is_cleaned_too),
-	    kernel_test(without_the_wish_they_stay),           kernel_test(what_was_removed_comes_back),
-	    kernel_test(a_failed_attach_gives_them_back_too),  kernel_test(what_the_pod_attached_is_taken_off),
+	    kernel_test(every_kind_is_seen_and_removed),
+	    kernel_test(links_are_detached_whoever_holds_them),
+	    kernel_test(which_xdp_link_it_is_must_be_certain),
+	    kernel_test(a_device_that_is_there_already_is_cleaned_too),
+	    kernel_test(without_the_wish_they_stay),
+	    kernel_test(what_was_removed_comes_back),
+	    kernel_test(netkit_programs_are_removed_and_come_back),
+	    kernel_test(a_failed_attach_gives_them_back_too),
+	    kernel_test(what_the_pod_attached_is_taken_off),
 	    kernel_test(what_cannot_come_back_is_told),
 	};
 	const struct CMUnitTest kept[] = {cmocka_unit_test(kept_bytes_are_read_or_refused)};

@@ -402,6 +402,57 @@ static void what_cannot_come_back_is_told(void **state)
 	host_state_free(&p.host);
 }
 
+/* A driver made for tests: it has rings, channels, coalescing and pause, all as numbers in memory. */
+static void a_driver_with_everything_keeps_everything(void **state)
+{
+	struct world *w = *state;
+	if (access("/sys/bus/netdevsim/new_device", W_OK) != 0) {
+		print_message("SKIPPED: this kernel has no netdevsim\n");
+		return;
+	}
+	host("echo '7 1 4' > /sys/bus/netdevsim/new_device");
+	host("timeout 10 sh -c 'until ls /sys/bus/netdevsim/devices/netdevsim7/net/*/ifindex; do :; done' > /dev/null 2>&1 && "
+	     "n=$(ls /sys/bus/netdevsim/devices/netdevsim7/net) && ip link set $n down && { [ $n = nic0 ] || ip link set $n name nic0; }");
+	host("ethtool -G nic0 rx 256 && ethtool -C nic0 rx-usecs 30 tx-frames 9 stats-block-usecs 77 && ethtool -A nic0 rx on tx off");
+	struct attach_plan p = plan_for(w, "nic0", "net1");
+	char *before = text_of(-1, "ethtool -g nic0; ethtool -l nic0; ethtool -c nic0; ethtool -a nic0");
+	static const struct {
+		enum ethtool_setting setting;
+		uint32_t value;
+	} wanted[] = {{RING_RX, 512},
+	              {RING_TX, 128},
+	              {CHANNELS_COMBINED, 2},
+	              {COALESCE_RX_USECS, 50},
+	              {COALESCE_TX_FRAMES, 5},
+	              {COALESCE_STATS_USECS, 1},
+	              {COALESCE_ADAPTIVE_TX, 1},
+	              {PAUSE_RX, 0},
+	              {PAUSE_TX, 1}};
+	for (size_t i = 0; i < ELEMENTS(wanted); i++) {
+		p.pod.ethtool.given |= 1u << wanted[i].setting;
+		p.pod.ethtool.v[wanted[i].setting] = wanted[i].value;
+	}
+	attach(w, &p);
+	assert_shows(w->pod, "ethtool -g net1 | tail -n 8 | tr -s '\\t ' ' '", "RX: 512");
+	assert_shows(w->pod, "ethtool -g net1 | tail -n 8 | tr -s '\\t ' ' '", "TX: 128");
+	assert_shows(w->pod, "ethtool -l net1 | tail -n 2 | tr -s '\\t ' ' '", "Combined: 2");
+	assert_shows(w->pod, "ethtool -c net1 | tr -s '\\t ' ' '", "rx-usecs: 50");
+	assert_shows(w->pod, "ethtool -c net1 | tr -s '\\t ' ' '", "tx-frames: 5");
+	assert_shows(w->pod, "ethtool -a net1 | tr -s '\\t ' ' '", "TX: on");
+	in_pod(w->pod, "ethtool -C net1 rx-frames 3"); /* the pod's own idea */
+	assert_home(w, &p);
+	char *after = text_of(-1, "ethtool -g nic0; ethtool -l nic0; ethtool -c nic0; ethtool -a nic0");
+	assert_string_equal(before, after);
+	free(before);
+	free(after);
+	struct error e = {0};
+	p.pod.ethtool.v[RING_RX] = 1000000;
+	assert_int_equal(mover_check(w->mover, p.host.ifindex, &p.pod, &e), -EINVAL);
+	assert_true(str_starts(e.text, "ethtool.rings.rx: 1000000 is more than the device can have, "));
+	host_state_free(&p.host);
+	host("echo 7 > /sys/bus/netdevsim/del_device");
+}
+
 /* At Prepare, all faults at once. */
 static void a_check_names_everything_and_changes_nothing(void **state)
 {
@@ -443,6 +494,7 @@ int main(void)
 	    kernel_test(channels_are_set_in_the_pod_and_come_back),
 	    kernel_test(coalescing_is_set_and_what_the_driver_makes_of_it_is_told),
 	    kernel_test(what_cannot_come_back_is_told),
+	    kernel_test(a_driver_with_everything_keeps_everything),
 	    kernel_test(a_check_names_everything_and_changes_nothing),
 	};
 	int failed = cmocka_run_group_tests(answers, NULL, NULL);
