@@ -39,7 +39,7 @@ static int take_lists(const struct nlmsghdr *h, const struct kept_owner *o, stru
 	struct neighbour n;
 	int32_t ifindex;
 	int r;
-	if (route_parse(h, &m) == 0 && route_is_configured(&m) && route_is_through(&m, o->ifindex)) {
+	if (route_parse(h, &m) == 0 && route_is_configured(&m) && route_reduce(&m, o->ifindex)) {
 		if ((r = grow(&state->routes, state->n_routes, sizeof(m.route))) < 0)
 			return r;
 		state->routes[state->n_routes++] = m.route;

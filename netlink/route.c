@@ -65,6 +65,17 @@ static bool take_hop(const struct rtnexthop *hop, const uint8_t *data, struct ro
 	return true;
 }
 
+/* One is said as by a route that has no others. */
+static void take_single_hop(struct route *r)
+{
+	if (r->n_hops != 1)
+		return;
+	r->gateway = r->hops[0].gateway;
+	r->flags |= r->hops[0].flags;
+	r->n_hops = 0;
+	r->hops[0] = (struct next_hop){0};
+}
+
 static bool take_hops(const struct nlattr *a, struct route_message *m)
 {
 	const uint8_t *p = nla_data(a);
@@ -80,12 +91,7 @@ static bool take_hops(const struct nlattr *a, struct route_message *m)
 		p += step;
 		left -= step;
 	}
-	if (m->route.n_hops == 1) { /* as a route says it that has no others */
-		m->route.gateway = m->route.hops[0].gateway;
-		m->route.flags |= m->route.hops[0].flags;
-		m->route.n_hops = 0;
-		m->route.hops[0] = (struct next_hop){0};
-	}
+	take_single_hop(&m->route);
 	return true;
 }
 
@@ -164,6 +170,26 @@ bool route_is_through(const struct route_message *m, int32_t ifindex)
 		if (m->oifs[i] != ifindex)
 			return false;
 	return m->n_oifs > 0;
+}
+
+bool route_reduce(struct route_message *m, int32_t ifindex)
+{
+	struct route_message r = *m;
+	if (route_is_through(m, ifindex))
+		return true;
+	if (m->partial || m->route.n_hops != m->n_oifs)
+		return false;
+	r.n_oifs = r.route.n_hops = 0;
+	memset(r.route.hops, 0, sizeof(r.route.hops));
+	for (size_t i = 0; i < m->n_oifs; i++)
+		if (m->oifs[i] == ifindex) {
+			r.oifs[r.n_oifs++] = ifindex;
+			r.route.hops[r.route.n_hops++] = m->route.hops[i];
+		}
+	take_single_hop(&r.route);
+	if (r.n_oifs > 0)
+		*m = r;
+	return r.n_oifs > 0;
 }
 
 bool route_is_configured(const struct route_message *m)

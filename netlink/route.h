@@ -25,6 +25,8 @@ int route_parse(const struct nlmsghdr *h, struct route_message *ret);
  * not in the local table, nothing that struct route has no room for. */
 bool route_is_configured(const struct route_message *m);
 bool route_is_through(const struct route_message *m, int32_t ifindex); /* all its next hops */
+/* What is left of it when only this link goes elsewhere: the next hops through it. False = there is none, or it cannot be said. */
+bool route_reduce(struct route_message *m, int32_t ifindex);
 
 struct nl_msg *route_dump_request(uint8_t family, uint32_t table, int32_t oif); /* AF_*; 0 = any */
 /* -EEXIST only when the one that is there leads elsewhere: the kernel's own for an address is replaced when it lacks what was asked for. */

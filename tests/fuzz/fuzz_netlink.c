@@ -53,6 +53,8 @@ static void parse(const struct nlmsghdr *h)
 	if (route_parse(h, &r) == 0) {
 		char route[128];
 		route_format(&r.route, route, sizeof(route));
+		if (route_reduce(&r, 4) && !route_is_through(&r, 4))
+			abort();
 	}
 	if (nlsock_status(h, text, sizeof(text)) > 0)
 		abort();

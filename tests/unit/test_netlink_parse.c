@@ -425,6 +425,29 @@ static void gateways_are_read(void **state)
 	assert_int_equal(r.route.hops[1].weight, 5);
 	assert_int_equal(r.route.hops[1].flags, RTNH_F_ONLINK);
 
+	/* Of two links' next hops each takes its own along. */
+	m = route_of(AF_INET, 0, RTPROT_STATIC);
+	nest = nla_nest_start(m, RTA_MULTIPATH);
+	put_hop(m, 7, 0, 0, RTA_GATEWAY, gateway, 4);
+	put_hop(m, 8, 4, RTNH_F_ONLINK, RTA_VIA, via6, sizeof(via6));
+	put_hop(m, 7, 2, RTNH_F_ONLINK, RTA_VIA, via6, sizeof(via6));
+	nla_nest_end(m, nest);
+	assert_int_equal(parse_route(m, &r), 0);
+	struct route_message other = r, none = r;
+	assert_true(route_reduce(&r, 7));
+	assert_true(route_is_through(&r, 7));
+	assert_int_equal(r.route.n_hops, 2);
+	assert_int_equal(r.route.hops[1].weight, 3);
+	assert_true(route_reduce(&other, 8));
+	assert_int_equal(other.n_oifs, 1);
+	assert_int_equal(other.route.n_hops, 0);
+	assert_int_equal(other.route.gateway.family, IP_V6);
+	assert_int_equal(other.route.flags, RTNH_F_ONLINK);
+	assert_false(route_reduce(&none, 9));
+	assert_int_equal(none.n_oifs, 3);
+	none.partial = true;
+	assert_false(route_reduce(&none, 7));
+
 	/* A single one is a route like any other. */
 	m = route_of(AF_INET, 0, RTPROT_STATIC);
 	nest = nla_nest_start(m, RTA_MULTIPATH);
