@@ -50,43 +50,10 @@ static const struct {
     {"grov4maxsize", "groIPv4MaxSize"},
 };
 
-static char lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
-
-static size_t least(size_t a, size_t b)
-{
-	return a < b ? a : b;
-}
-
-/* Characters left out, put in, changed, or exchanged with their neighbour, whatever the case. Both of KEY_MAX bytes at most. */
-static size_t distance(const char *a, const char *b)
-{
-	size_t rows[3][KEY_MAX + 1], n_a = strlen(a), n_b = strlen(b);
-	size_t *before = rows[0], *above = rows[1], *row = rows[2];
-	for (size_t k = 0; k <= n_b; k++)
-		before[k] = above[k] = k;
-	for (size_t i = 1; i <= n_a; i++) {
-		row[0] = i;
-		for (size_t k = 1; k <= n_b; k++) {
-			bool same = lower(a[i - 1]) == lower(b[k - 1]);
-			row[k] = least(least(above[k], row[k - 1]) + 1, above[k - 1] + !same);
-			if (i > 1 && k > 1 && lower(a[i - 1]) == lower(b[k - 2]) && lower(a[i - 2]) == lower(b[k - 1]))
-				row[k] = least(row[k], before[k - 2] + 1);
-		}
-		size_t *oldest = before;
-		before = above;
-		above = row;
-		row = oldest;
-	}
-	return above[n_b];
-}
-
 static const char *key_of_slip(const struct config_members *members, const char *key)
 {
 	for (size_t s = 0; s < ELEMENTS(slips); s++) {
-		if (strlen(key) != strlen(slips[s].wrong) || distance(key, slips[s].wrong) != 0)
+		if (strlen(key) != strlen(slips[s].wrong) || str_distance(key, slips[s].wrong) != 0)
 			continue;
 		for (size_t i = 0; i < members->n; i++)
 			if (str_equal(members->fields[i].key, slips[s].right))
@@ -100,7 +67,7 @@ static const char *key_near(const struct config_members *members, const char *ke
 	const char *nearest = NULL;
 	size_t best = 1 + strlen(key) / 3; /* a third of the characters may be wrong */
 	for (size_t i = 0; i < members->n; i++) {
-		size_t d = distance(key, members->fields[i].key);
+		size_t d = str_distance(key, members->fields[i].key);
 		if (d < best) {
 			best = d;
 			nearest = members->fields[i].key;

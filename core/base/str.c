@@ -2,6 +2,7 @@
 #include "core/base/str.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <string.h>
 
 int str_copy(char *to, size_t size, const char *from)
@@ -69,4 +70,38 @@ bool str_is_token(const char *text)
 		if (*p <= ' ' || *p > '~')
 			return false;
 	return true;
+}
+
+static char lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+static size_t least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+size_t str_distance(const char *a, const char *b)
+{
+	size_t rows[3][STR_DISTANCE_MAX + 1], n_a = strlen(a), n_b = strlen(b);
+	size_t *before = rows[0], *above = rows[1], *row = rows[2];
+	if (n_a > STR_DISTANCE_MAX || n_b > STR_DISTANCE_MAX)
+		return SIZE_MAX;
+	for (size_t k = 0; k <= n_b; k++)
+		before[k] = above[k] = k;
+	for (size_t i = 1; i <= n_a; i++) {
+		row[0] = i;
+		for (size_t k = 1; k <= n_b; k++) {
+			bool same = lower(a[i - 1]) == lower(b[k - 1]);
+			row[k] = least(least(above[k], row[k - 1]) + 1, above[k - 1] + !same);
+			if (i > 1 && k > 1 && lower(a[i - 1]) == lower(b[k - 2]) && lower(a[i - 2]) == lower(b[k - 1]))
+				row[k] = least(row[k], before[k - 2] + 1);
+		}
+		size_t *oldest = before;
+		before = above;
+		above = row;
+		row = oldest;
+	}
+	return above[n_b];
 }

@@ -145,6 +145,17 @@ static void test_str(void **state)
 	assert_true(str_equal("a", "a"));
 	assert_true(str_starts("net-1", "net-"));
 	assert_false(str_starts("ne", "net-"));
+	assert_int_equal(str_distance("tso", "TSO"), 0);
+	assert_int_equal(str_distance("tos", "tso"), 1); /* exchanged */
+	assert_int_equal(str_distance("", "abc"), 3);
+	assert_int_equal(str_distance("adresses", "addresses"), 1);
+	assert_int_equal(str_distance("kitten", "sitting"), 3);
+	char longest[STR_DISTANCE_MAX + 2];
+	memset(longest, 'a', sizeof(longest));
+	longest[STR_DISTANCE_MAX + 1] = '\0';
+	assert_true(str_distance(longest, "a") == SIZE_MAX && str_distance("a", longest) == SIZE_MAX);
+	longest[STR_DISTANCE_MAX] = '\0';
+	assert_int_equal(str_distance(longest, "a"), STR_DISTANCE_MAX - 1);
 }
 
 static void test_dns_label(void **state)
