@@ -50,6 +50,8 @@ static int take_feature(uint32_t bit, const char *name, bool on, void *user)
 	struct feature_table *t = user;
 	if (bit >= BITSET_BITS_MAX || t->n == BITSET_BITS_MAX)
 		return -EBADMSG;
+	if (!name[0]) /* a number that the kernel does not use */
+		return 0;
 	struct feature *f = &t->v[t->n++];
 	*f = (struct feature){.bit = bit, .changeable = on};
 	return str_copy(f->name, sizeof(f->name), name) < 0 ? -EBADMSG : 0;
@@ -251,15 +253,38 @@ static const char *on_off(bool on)
 	return on ? "on" : "off";
 }
 
-/* Where a part of the name is a part of theirs. */
-static void add_near(const struct feature_table *t, const char *name, struct error *faults)
+struct nearest {
+	const char *name;
+	size_t distance;
+};
+
+static void consider(struct nearest *q, const char *wrong, const char *name)
 {
-	char near[160] = "";
+	size_t d = str_distance(wrong, name);
+	if (d < q->distance)
+		*q = (struct nearest){name, d};
+}
+
+/* The one it may be a slip of; otherwise those of which it is a part, or which are a part of it. */
+static void add_unknown(const struct feature_table *t, const char *name, struct error *faults)
+{
+	struct nearest nearest = {.distance = 1 + strlen(name) / 3};
+	char like[160] = "";
 	size_t used = 0;
-	for (size_t i = 0; i < t->n && used < sizeof(near); i++)
-		if (strstr(t->v[i].name, name) || strstr(name, t->v[i].name))
-			used += (size_t)snprintf(near + used, sizeof(near) - used, "%s%s", used ? ", " : "", t->v[i].name);
-	error_append(faults, -EINVAL, "ethtool.features.%s: this kernel has no such feature%s%s", name, used ? "; near: " : "", near);
+	for (size_t i = 0; i < ELEMENTS(groups); i++) {
+		consider(&nearest, name, groups[i].brief);
+		consider(&nearest, name, groups[i].full);
+	}
+	for (size_t i = 0; i < t->n; i++) {
+		consider(&nearest, name, t->v[i].name);
+		if (used < sizeof(like) && (strstr(t->v[i].name, name) || strstr(name, t->v[i].name)))
+			used += (size_t)snprintf(like + used, sizeof(like) - used, "%s%s", used ? ", " : "; there are ", t->v[i].name);
+	}
+	if (nearest.name)
+		error_append(faults, -EINVAL, "ethtool.features.%s: this kernel has no such feature; did you mean \"%s\"?", name,
+		             nearest.name);
+	else
+		error_append(faults, -EINVAL, "ethtool.features.%s: this kernel has no such feature%s", name, like);
 }
 
 int features_resolve(const struct feature_table *t, const struct ethtool_switch *wishes, size_t n, struct feature_request *ret,
@@ -274,7 +299,7 @@ int features_resolve(const struct feature_table *t, const struct ethtool_switch 
 	for (size_t w = 0; w < n; w++) {
 		struct tally c = count(t, a, w, wishes[w].on);
 		if (!is_known(t, wishes[w].name))
-			add_near(t, wishes[w].name, &faults);
+			add_unknown(t, wishes[w].name, &faults);
 		else if (c.members && !c.changeable && !c.as_asked)
 			error_append(&faults, -EINVAL, "ethtool.features.%s: it is %s on this device and cannot be changed", wishes[w].name,
 			             on_off(!wishes[w].on));

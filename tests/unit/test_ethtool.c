@@ -214,7 +214,9 @@ static void names_become_bits(void **state)
 	     "ethtool.features.ufo: it is off on this device and cannot be changed; ethtool.features.highdma: it is on", true},
 	    {"tx-checksum-sctp- tx+", "tx-checksum-ip-generic+ tx-checksum-sctp-", NULL, true}, /* the exact name counts */
 	    {"tso+ tcp-segmentation-offload-", "tx-tcp-segmentation- tx-tcp-ecn-segmentation- tx-tcp6-segmentation-", NULL, true},
-	    {"tx-checksum+", NULL, "near: tx-checksum-ipv4, tx-checksum-ip-generic, tx-checksum-sctp", true},
+	    {"tx-checksum+", NULL, "; did you mean \"rx-checksum\"?", true},
+	    {"checksum-+", NULL, "; there are tx-checksum-ipv4, tx-checksum-ip-generic, tx-checksum-sctp", true},
+	    {"tos-", NULL, "ethtool.features.tos: this kernel has no such feature; did you mean \"tso\"?", true},
 	};
 	_cleanup_free_ struct feature_table *t = calloc(1, sizeof(*t));
 	size_t better = 0;
