@@ -138,9 +138,12 @@ void ebpf_release(const char *bpf_directory, const char *tag, const struct ebpf_
 
 /* ---- comparing ------------------------------------------------------------------------------------------------------------------- */
 
+/* The holder of a link may exchange its program at any time, also while the device is in a pod. */
 static bool same_place(const struct ebpf_program *a, const struct ebpf_program *b)
 {
 	const struct tc_filter *f = &a->filter, *g = &b->filter;
+	if (a->hook == b->hook && a->link && a->link == b->link)
+		return true;
 	return a->hook == b->hook && a->id == b->id &&
 	       (a->hook < EBPF_TC_INGRESS ||
 	        (f->info == g->info && f->handle == g->handle && f->chain == g->chain && f->flags == g->flags &&

@@ -401,6 +401,42 @@ static void a_failed_attach_gives_them_back_too(void **state)
 	host("umount /sys/fs/bpf");
 }
 
+static int link_update(int link, int program)
+{
+	union bpf_attr a;
+	memset(&a, 0, sizeof(a));
+	a.link_update.link_fd = (uint32_t)link;
+	a.link_update.new_prog_fd = (uint32_t)program;
+	return (int)syscall(SYS_bpf, BPF_LINK_UPDATE, &a, sizeof(a));
+}
+
+/* An agent of the host exchanges its program through a link, wherever the device is: that is no doing of the pod's. */
+static void a_link_may_change_its_program_meanwhile(void **state)
+{
+	struct world *w = *state;
+	struct programs p;
+	host("ip link add nic0 type veth peer name peer0");
+	if (!load_all(&p))
+		return;
+	int32_t ifindex = (int32_t)if_nametoindex("nic0");
+	int xdp = link_create(p.xdp, ifindex, BPF_XDP, XDP_FLAGS_SKB_MODE);
+	int tcx = has_tcx("nic0") ? link_create(p.cls, ifindex, BPF_AT_TCX_INGRESS, 0) : -1;
+	struct attach_plan plan = plan_for(w, "nic0", "net1");
+	attach(w, &plan);
+	assert_int_equal(link_update(xdp, p.xdp2), 0);
+	if (tcx >= 0)
+		assert_int_equal(link_update(tcx, p.cls2), 0);
+	assert_home(w, &plan);
+	assert_has_program(-1, "nic0", "(drop_nothing)");
+	if (tcx >= 0) {
+		assert_has_program(-1, "nic0", "(handle_egress)");
+		close(tcx);
+	}
+	close(xdp);
+	host_state_free(&plan.host);
+	close_all(&p);
+}
+
 static void what_the_pod_attached_is_taken_off(void **state)
 {
 	struct world *w = *state;
@@ -508,6 +544,7 @@ int main(void)
 	    kernel_test(netkit_programs_are_removed_and_come_back),
 	    kernel_test(a_failed_attach_gives_them_back_too),
 	    kernel_test(what_the_pod_attached_is_taken_off),
+	    kernel_test(a_link_may_change_its_program_meanwhile),
 	    kernel_test(what_cannot_come_back_is_told),
 	};
 	const struct CMUnitTest kept[] = {cmocka_unit_test(kept_bytes_are_read_or_refused)};
