@@ -2,6 +2,8 @@
 /* Prepare: read the claim, check it, keep the host state of its devices, build the plans, put the record on disk, answer. Nothing on the
  * host changes, so that every failure here is undone by forgetting. Everything that can be refused is refused here: a hook's error is
  * costly (protocols §7.9). */
+#include <inttypes.h>
+
 #include "core/core_internal.h"
 
 /* Leases may be held, and as long as the record says that they are asked for, links may be up on the host that were not: home with it all,
@@ -127,8 +129,23 @@ static int prepare_device(struct core *c, struct claim *claim, size_t i, const s
 	return 0;
 }
 
-/* An empty config name means the host's, so names can be compared only when the plans are there. */
-static int prepare_check_names(const struct core *c, const struct claim *claim, struct error *e)
+/* Two devices of one pod: an empty config name means the host's, so names can be compared only when the plans are there. */
+static int prepare_check_pair(const struct claim *claim, size_t i, const struct claim *other, size_t j, struct error *e)
+{
+	const struct network_config *mine = &claim->record.devices[i].plan->pod, *theirs = &other->record.devices[j].plan->pod;
+	const char *device = claim->record.devices[i].device, *other_device = other->record.devices[j].device;
+	if (str_equal(mine->ifname, theirs->ifname))
+		return error_set(e, -EEXIST, "interface.name: \"%s\" is wanted by device %s and by device %s of claim %s in the same pod",
+		                 mine->ifname, device, other_device, other->record.ref.name);
+	if (*mine->vrf_name && str_equal(mine->vrf_name, theirs->vrf_name) && mine->vrf_table != theirs->vrf_table)
+		return error_set(e, -EINVAL,
+		                 "interface.vrf.table: %" PRIu32 " for \"%s\" by device %s, and %" PRIu32
+		                 " by device %s of claim %s in the same pod",
+		                 mine->vrf_table, mine->vrf_name, device, theirs->vrf_table, other_device, other->record.ref.name);
+	return 0;
+}
+
+static int prepare_check_pod(const struct core *c, const struct claim *claim, struct error *e)
 {
 	for (size_t i = 0; i < claim->record.n; i++) {
 		const struct attach_plan *mine = claim->record.devices[i].plan;
@@ -138,13 +155,9 @@ static int prepare_check_names(const struct core *c, const struct claim *claim, 
 				continue;
 			for (size_t j = 0; j < other->record.n; j++) {
 				const struct attach_plan *theirs = other->record.devices[j].plan;
-				if (!theirs || theirs == mine || !str_equal(mine->pod.ifname, theirs->pod.ifname))
-					continue;
-				return error_set(
-				    e, -EEXIST,
-				    "interface.name: \"%s\" is wanted by device %s and by device %s of claim %s in the same pod",
-				    mine->pod.ifname, claim->record.devices[i].device, other->record.devices[j].device,
-				    other->record.ref.name);
+				int rc = !theirs || theirs == mine ? 0 : prepare_check_pair(claim, i, other, j, e);
+				if (rc < 0)
+					return rc;
 			}
 		}
 	}
@@ -183,7 +196,7 @@ static void prepare_store(struct core *c, struct claim *claim)
 		claim->record.leasing |= attachment_wants_leases(a);
 		STR_COPY(a->record->boot_id, c->boot_id);
 	}
-	if (prepare_check_names(c, claim, &e) < 0) {
+	if (prepare_check_pod(c, claim, &e) < 0) {
 		prepare_fail(c, claim, e.text);
 		return;
 	}

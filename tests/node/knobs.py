@@ -10,6 +10,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from cluster_cases import Skip, expect, same  # noqa: E402
+from kubelet import PodFailed  # noqa: E402
 from knobs_node import DRIVER, LANE, attached, events, host, nic, refused, running  # noqa: E402
 
 
@@ -73,6 +74,23 @@ def test_vrf():
         same([vrf["linkinfo"]["info_kind"], vrf["linkinfo"]["info_data"]["table"]], ["vrf", 1200])
         same(pod.link("eth1")["master"], "blue")
         same(pod.route("default", 1200)[0]["gateway"], "192.0.2.1")
+
+
+def test_one_vrf_with_two_tables_is_refused():
+    cluster = LANE.cluster
+    with nic("nic0"), nic("nic1", addresses=["198.18.1.2/24"], fabric=["198.18.1.1/24"]):
+        for number, name in enumerate(("nic0", "nic1")):
+            cluster.claim_for(f"knob{number}", name, {"interface": {"vrf": {"name": "blue", "table": 1200 + number}}})
+        try:
+            cluster.kubelet.run_pod(cluster.pod_manifest("knob-pod", "knob0", "knob1"), deadline=1.5)
+            raise AssertionError("the pod runs")
+        except PodFailed as error:
+            expect("interface.vrf.table: 1201" in str(error) or "interface.vrf.table: 1200" in str(error), str(error))
+        finally:
+            for pod in list(cluster.kubelet.pods.values()):
+                cluster.kubelet.stop_pod(pod)
+            for number in (0, 1):
+                cluster.delete("resourceclaims", f"knob{number}")
 
 
 # ---- routes, rules, neighbours --------------------------------------------------------------------------------------

@@ -153,7 +153,7 @@ def refused(parameters, *parts, name="nic0", **options):
             for pod in list(cluster.kubelet.pods.values()):
                 cluster.kubelet.stop_pod(pod)
             cluster.delete("resourceclaims", "knob")
-        cluster.wait(lambda: not compare(was, host_state(name)), 10, "the host as it was")
+        came_home(name, was)
 
 
 def events(claim="knob", reason=None):

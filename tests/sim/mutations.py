@@ -206,7 +206,7 @@ MUTATIONS = [
     Mutation("a fault in the configuration is ignored", "promise 8", "prepare.c",
              "\tif (rc < 0)\n\t\treturn error_prefix(e, \"device %s\", result->device);\n", ""),
     Mutation("two devices of one pod get one name", "promise 8", "prepare.c",
-             "\tif (prepare_check_names(c, claim, &e) < 0) {", "\tif (false) {"),
+             "\tif (prepare_check_pod(c, claim, &e) < 0) {", "\tif (false) {"),
     # ---- leases: they are a part of what a pod was promised, and of what is given back
     Mutation("a pod goes on without a lease", "promise 2", "reconcile.c",
              "attachment_wants_leases(a) && !a->record->leases", "false"),
