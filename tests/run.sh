@@ -181,8 +181,7 @@ lane_node() {
 lane_knobs() {
 	build dev && node_ready || return
 	local test
-	for test in tests/node/knobs*.py; do
-		[ "$test" != tests/node/knobs_node.py ] || continue
+	for test in tests/node/knobs{,_routing,_dhcp,_filter,_policy}.py; do
 		counted "node/$(basename "$test" .py)" timeout -k 30 900 "$python" "$test"
 	done
 }

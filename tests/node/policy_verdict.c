@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the driver's own parser says of configurations, for tests/node/test_policy.py: texts as the unit tests have them, each with a NUL
+/* What the driver's own parser says of configurations, for tests/node/knobs_policy.py: texts as the unit tests have them, each with a NUL
  * behind it, on standard input; for each a line of JSON: {"error": null or the faults, "document": …}. */
 #include <inttypes.h>
 #include <stdio.h>

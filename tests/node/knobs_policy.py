@@ -315,4 +315,4 @@ def test_another_driver():
 
 
 if __name__ == "__main__":
-    run(globals(), "node-policy")
+    run(globals(), "node/knobs_policy")

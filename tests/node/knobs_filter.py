@@ -127,4 +127,4 @@ def test_a_daemon_with_the_filter_does_the_same():
 
 
 if __name__ == "__main__":
-    LANE.run(globals(), "node-filter")
+    LANE.run(globals(), "node/knobs_filter")

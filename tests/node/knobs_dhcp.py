@@ -12,7 +12,7 @@ import threading
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from cluster_cases import Lane, Skip, expect, refused, same  # noqa: E402
-from dhcp_servers import Dhcpd, Dnsmasq  # noqa: E402
+from knobs_dhcp_servers import Dhcpd, Dnsmasq  # noqa: E402
 from kubelet import KubeletError, PodFailed  # noqa: E402
 
 LANE = Lane(seed=9)
@@ -384,4 +384,4 @@ def test_two_leases_in_one_pod():
 
 
 if __name__ == "__main__":
-    LANE.run(globals(), "node-dhcp")
+    LANE.run(globals(), "node/knobs_dhcp")
