@@ -13,6 +13,7 @@
 #include "netlink/kept_internal.h"
 #include "netlink/link_state.h"
 #include "netlink/route.h"
+#include "netlink/tc_filter.h"
 
 /* ---- reading --------------------------------------------------------------------------------------------------------------------- */
 
@@ -284,11 +285,17 @@ static uint16_t how(const struct nlmsghdr *h)
 	return NLM_F_CREATE | NLM_F_EXCL;
 }
 
+/* clsact and ingress come back with the eBPF programs on them (netlink/ebpf_kept.h), if those are known. */
+static bool is_door(const struct nlmsghdr *h)
+{
+	return h->nlmsg_type == RTM_NEWQDISC && ((const struct tcmsg *)nlmsg_data(h))->tcm_parent == TC_H_INGRESS;
+}
+
 static bool is_an_empty_shell(const struct nlmsghdr *h)
 {
 	static const char *const kinds[] = {"htb", "hfsc", "drr", "qfq", "cbq"};
 	const struct nlattr *kind = h->nlmsg_type == RTM_NEWQDISC ? find(h, TCA_KIND) : NULL;
-	bool empty = kind && ((const struct tcmsg *)nlmsg_data(h))->tcm_parent == TC_H_INGRESS;
+	bool empty = false;
 	for (size_t i = 0; kind && i < ELEMENTS(kinds); i++)
 		empty |= nla_strcmp(kind, kinds[i]) == 0;
 	return empty;
@@ -296,7 +303,12 @@ static bool is_an_empty_shell(const struct nlmsghdr *h)
 
 static int give_back(struct nlsock *s, const struct nlmsghdr *kept, int32_t was_ifindex, int32_t ifindex, uint64_t elapsed, struct error *e)
 {
-	if (is_an_empty_shell(kept))
+	char doors[IFNAME_SIZE] = "";
+	if (is_door(kept))
+		tc_doors_get(s, ifindex, doors);
+	if (doors[0])
+		return 0;
+	if (is_door(kept) || is_an_empty_shell(kept))
 		return error_set(e, -EOPNOTSUPP, "its classes and filters cannot be given back");
 	_cleanup_nlmsg_ struct nl_msg *m = message(kept, was_ifindex, ifindex, elapsed);
 	if (!m)

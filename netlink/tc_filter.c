@@ -141,7 +141,7 @@ static struct nl_msg *request(uint16_t type, uint16_t flags, const struct tcmsg 
 }
 
 /* Without ECHO the kernel answers only the listeners of a group. */
-static void doors_get(struct nlsock *s, int32_t ifindex, char kind[IFNAME_SIZE])
+void tc_doors_get(struct nlsock *s, int32_t ifindex, char kind[IFNAME_SIZE])
 {
 	const struct tcmsg info = {.tcm_ifindex = ifindex, .tcm_parent = TC_H_INGRESS};
 	_cleanup_nlmsg_ struct nl_msg *m = request(RTM_GETQDISC, NLM_F_ECHO, &info);
@@ -155,7 +155,7 @@ int tc_filter_list(struct nlsock *s, int32_t ifindex, char doors[IFNAME_SIZE], s
 	struct error ours = {0};
 	char kind[IFNAME_SIZE];
 	int r = 0;
-	doors_get(s, ifindex, kind);
+	tc_doors_get(s, ifindex, kind);
 	/* An "ingress" qdisc shows the same filters at either door. */
 	size_t n = str_equal(kind, "clsact") ? DOORS : kind[0] ? EGRESS : INGRESS;
 	for (size_t i = 0; i < n && r == 0; i++) {

@@ -38,4 +38,6 @@ bool tc_filter_is_egress(const struct tc_filter *f);
 int tc_filter_remove(struct nlsock *s, const struct tc_filter *f, struct error *e);
 /* One that is plain, with the program behind the descriptor. */
 int tc_filter_add(struct nlsock *s, const struct tc_filter *f, int program_fd, struct error *e);
+/* Kind of the qdisc at the link's doors; "" = none. */
+void tc_doors_get(struct nlsock *s, int32_t ifindex, char kind[IFNAME_SIZE]);
 int tc_doors_add(struct nlsock *s, int32_t ifindex, const char *kind, struct error *e);
