@@ -48,6 +48,11 @@ def features(netns, name):
     return dict(line.strip().split(": ", 1) for line in text.splitlines()[1:] if ": " in line)
 
 
+def channels(netns, name):
+    text = run("ethtool", "-l", name, netns=netns, check=False).partition("Current hardware settings:")[2]
+    return dict(line.split(":", 1) for line in text.split("\n") if ":" in line)
+
+
 def link_local_is_random(links, name):
     return any(link.get("ifname") == name and
                link.get("inet6_addr_gen_mode") in ("random", "stable_secret") for link in links)
@@ -97,6 +102,7 @@ def dump(netns, name):
         "fdb": fdb,
         "qdiscs": [q for q in tables(netns, "tc", "-j", "qdisc", "show") if q.get("dev") == name],
         "features": features(netns, name),
+        "channels": channels(netns, name),
         "sysctls": sysctls(netns, name),
     }))
 

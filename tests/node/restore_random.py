@@ -53,7 +53,7 @@ class Nic:
                        "ip link add other type ifb", "ip link set other up",
                        "ip address add 10.9.0.1/24 dev other", "ip address add fd09::1/64 dev other nodad"]
         if self.kind == "veth":
-            self.lines += [f"ip link add {name} type veth peer name peer", "ip link set peer addrgenmode none", "ip link set peer up"]
+            self.lines += [f"ip link add {name} numtxqueues 4 numrxqueues 4 type veth peer name peer", "ip link set peer addrgenmode none", "ip link set peer up"]
         elif self.kind == "macvlan":
             self.lines += ["ip link add lower type ifb", "ip link set lower up",
                            f"ip link add {name} link lower type macvlan mode {self.rng.choice(('bridge', 'private', 'vepa'))}"]
@@ -192,6 +192,10 @@ class Nic:
     def offloads(self, lines):
         for feature in self.rng.sample(FEATURES, self.rng.choice((0, 1, 2, 4))):
             lines.append(f"ethtool -K {self.name} {feature} {self.rng.choice(('on', 'off'))}")
+        if self.maybe(0.3):
+            lines.append(f"ethtool -L {self.name} rx {self.rng.randint(1, 4)} tx {self.rng.randint(1, 4)}")
+        if self.maybe(0.15):
+            lines.append(f"tc qdisc add dev {self.name} {self.rng.choice(('clsact', 'ingress'))}")
 
 
 def pod_changes(rng, name, host_name):
@@ -205,6 +209,8 @@ def pod_changes(rng, name, host_name):
                f"ip address add fd77::1/64 dev {name}", f"ip route add 10.200.0.0/16 dev {name}",
                f"ip neigh add 192.168.0.9 lladdr 02:00:00:00:00:09 dev {name} nud permanent",
                f"ip rule add iif {name} lookup 9", f"tc qdisc add dev {name} root pfifo limit 5",
+               f"tc qdisc add dev {name} clsact && tc filter add dev {name} ingress protocol ip u32 match u32 0 0",
+               f"ethtool -L {name} rx {rng.randint(1, 4)}", f"ethtool -L {name} tx {rng.randint(1, 4)}",
                f"ip link property add dev {name} altname pods-own", f"ip link property add dev {name} altname {host_name}",
                f"ip link property add dev {name} altname other", f"ip link property del dev {name} altname alt0",
                f"ip link add br0 type bridge && ip link set {name} master br0",
