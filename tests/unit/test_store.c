@@ -206,7 +206,7 @@ static void fill_config(struct network_config *c)
 	    .ifname = "net1",
 	    .mtu = 1400,
 	    .mac = mac("02:00:00:00:00:03"),
-	    .sizes = {1, 2, 3, 4},
+	    .sizes = {1, 2, 3, 4, 5},
 	    .dhcp = -1,
 	    .disable_ebpf = 0,
 	    .forwarding = 1,
