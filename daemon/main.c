@@ -134,6 +134,8 @@ int main(int argc, char **argv)
 	struct error e = {0};
 	/* One arena: three threads that allocate little, and each arena costs resident memory. */
 	mallopt(M_ARENA_MAX, 1);
+	/* libuv's pool asks one question of the kernel at a time, and each thread costs resident memory. */
+	setenv("UV_THREADPOOL_SIZE", "1", 0);
 	switch (options_parse(argc, argv, NULL, &options, &e)) {
 	case OPTIONS_HELP:
 		write_text(stdout, options_usage);
