@@ -3,6 +3,12 @@
 
 #include <stdlib.h>
 
+uint32_t lease_seconds(const struct lease *l)
+{
+	bool v4 = l->n_addresses > 0 && l->addresses[0].prefix.address.family == IP_V4;
+	return v4 && l->valid != LEASE_FOR_EVER ? l->valid : 0;
+}
+
 struct leases *leases_new(void)
 {
 	struct leases *l = calloc(1, sizeof(*l));

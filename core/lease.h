@@ -42,6 +42,9 @@ struct lease {
 	char domain[LEASE_DOMAIN_SIZE]; /* and search list, separated by spaces */
 };
 
+/* The length that was granted, in seconds; 0 = for ever, or not known: a DHCPv6 server may as well say what is left of one. */
+uint32_t lease_seconds(const struct lease *l);
+
 /* Of one device. Immutable once made and shared by reference, as attach_plan is. */
 struct leases {
 	unsigned references;

@@ -47,7 +47,8 @@ static uint64_t digest_lease(uint64_t digest, const struct lease *l)
 	digest = digest_add(digest, &l->server, sizeof(l->server));
 	digest = digest_add(digest, l->server_id, strlen(l->server_id) + 1);
 	digest = digest_add(digest, l->domain, strlen(l->domain) + 1);
-	digest = digest_add(digest, &l->valid, sizeof(l->valid));
+	uint32_t seconds = lease_seconds(l);
+	digest = digest_add(digest, &seconds, sizeof(seconds));
 	return digest_add(digest, &l->mtu, sizeof(l->mtu));
 }
 

@@ -206,8 +206,8 @@ static json_t *lease_new(const struct lease *l)
 		json_object_set_new(lease, "server", address_text_new(&l->server));
 	if (l->server_id[0])
 		json_object_set_new(lease, "serverDUID", json_string(l->server_id));
-	if (l->valid != LEASE_FOR_EVER)
-		json_object_set_new(lease, "leaseSeconds", json_integer(l->valid));
+	if (lease_seconds(l))
+		json_object_set_new(lease, "leaseSeconds", json_integer(lease_seconds(l)));
 	set_list(lease, "routes", lease_routes_new(l));
 	set_list(lease, "dns", dns);
 	if (l->domain[0])

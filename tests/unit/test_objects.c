@@ -519,7 +519,7 @@ static void test_status_of_leases(void **state)
 	struct lease *l = &leases.v4;
 	struct device_status d = ready;
 	(void)state;
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = 0; i < 4; i++)
 		script(i, "PATCH", CLAIM_PATH "/status", 200, "{}");
 	d.leases = &leases;
 	assert_null(json_member(json_array_get(json_member(apply(&d, 1, 1000000000), "status.devices"), 0), "data"));
@@ -532,7 +532,7 @@ static void test_status_of_leases(void **state)
 	ip_address_parse("192.0.2.1", &l->routes[0].gateway);
 	ip_prefix_parse("198.51.100.0/24", &l->routes[1].destination);
 	ip_address_parse("192.0.2.53", &l->dns[0]);
-	leases.v6 = (struct lease){.held = true, .valid = LEASE_FOR_EVER, .n_addresses = 1, .server_id = "000102"};
+	leases.v6 = (struct lease){.held = true, .valid = 7200, .n_addresses = 1, .server_id = "000102"};
 	ip_prefix_parse("fd00::5/128", &leases.v6.addresses[0].prefix);
 	static const char data[] =
 	    "{'dhcp':{'ipv4':{'addresses':['192.0.2.50/24'],'server':'192.0.2.1','leaseSeconds':3600,'routes':[{'destination':'0.0.0.0/0',"
@@ -541,7 +541,10 @@ static void test_status_of_leases(void **state)
 	assert_json(json_member(json_array_get(json_member(apply(&d, 1, 1000000000), "status.devices"), 0), "data"), data);
 	l->taken_at = 5000;
 	l->server_mac = (struct mac){6, {2}};
+	leases.v6.valid = 3600; /* a server that counts down */
 	assert_json(json_member(json_array_get(json_member(apply(&d, 1, 1000000000), "status.devices"), 0), "data"), data);
+	l->valid = LEASE_FOR_EVER;
+	assert_null(json_member(json_array_get(json_member(apply(&d, 1, 1000000000), "status.devices"), 0), "data.dhcp.ipv4.leaseSeconds"));
 }
 
 static void test_status_refused(void **state)
