@@ -189,7 +189,8 @@ int dhcp4_socket_receive(int fd, struct dhcp4_answer *ret, struct mac *ret_from)
 	ssize_t n = recvmsg(fd, &m, 0);
 	if (n < 0)
 		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
-	if ((m.msg_flags & MSG_TRUNC) || from.sll_halen != ETH_ALEN)
+	/* "Other host" is also what the kernel makes of a frame of a VLAN that has no link here, after taking the tag off. */
+	if ((m.msg_flags & MSG_TRUNC) || from.sll_halen != ETH_ALEN || from.sll_pkttype == PACKET_OTHERHOST)
 		return -ENOMSG;
 	int r = dhcp4_unframe(packet, (size_t)n, is_unsummed(&m), &payload, &len);
 	if (r == 0)

@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The DHCP client and what the mover makes of a lease, on the real kernel against dnsmasq. */
+#include "dhcp_fixture.h"
 #include "mover_fixture.h"
 
+#include <arpa/inet.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "core/base/str.h"
@@ -441,6 +447,62 @@ static void test_kept_without_a_lease_and_at_rest(void **state)
 	host_state_free(&p.host);
 }
 
+/* Frames from the server's end of the link, with whatever is between the addresses and the IP header. */
+static int raw_socket_of_server(struct lan *l, struct sockaddr_ll *ret)
+{
+	int home = fixture_own_namespace();
+	assert_int_equal(setns(l->server, CLONE_NEWNET), 0);
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	*ret = (struct sockaddr_ll){.sll_family = AF_PACKET, .sll_ifindex = (int)if_nametoindex("srv0"), .sll_halen = ETH_ALEN};
+	assert_int_equal(setns(home, CLONE_NEWNET), 0);
+	close(home);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static void send_ack(struct lan *l, uint32_t xid, const void *tag, size_t n_tag)
+{
+	struct sockaddr_ll to;
+	struct reply r = usual_reply(DHCP4_ACK, xid, "192.0.2.50", 3600);
+	struct dhcp_send s = {.source = ip("192.0.2.1"), .destination = ip("192.0.2.50"), .n = r.n};
+	uint8_t frame[64 + DHCP4_FRAME_MAX] = {2, 0, 0, 0, 0x0a, 1, 2, 0, 0, 0, 0x0b, 2};
+	memcpy(s.data, r.data, r.n);
+	memcpy(frame + 12, tag, n_tag);
+	uint8_t *packet = frame + 12 + n_tag;
+	size_t n = dhcp4_frame(&s, packet);
+	packet[21] = DHCP4_SERVER_PORT; /* as from a server: ports swapped, which leaves the sum as it is */
+	packet[23] = DHCP4_CLIENT_PORT;
+	int fd = raw_socket_of_server(l, &to);
+	assert_int_equal(sendto(fd, frame, 12 + n_tag + n, 0, (const struct sockaddr *)&to, sizeof(to)), 12 + n_tag + n);
+	close(fd);
+}
+
+/* Of the frames of a trunk, those without a tag are the link's; a tag of VLAN 0 is a priority. */
+static void test_answer_of_another_vlan(void **state)
+{
+	struct lan *l = *state;
+	const struct dhcp_place place = {.netns_fd = -1, .ifname = "nic0"};
+	struct dhcp_link link;
+	struct dhcp4_answer a;
+	struct mac from;
+	struct error e = {0};
+	int fd = -1, r;
+	host("ip link set nic0 up");
+	if (dhcp4_socket_open(&place, &test_mac, &link, &fd, &e) < 0)
+		fail_msg("%s", e.text);
+	assert_int_equal(dhcp4_socket_receive(fd, &a, &from), -EAGAIN);
+	send_ack(l, 1, "\x81\x00\x00\x05\x08\x00", 6);
+	send_ack(l, 2, "\x81\x00\xe0\x00\x08\x00", 6);
+	send_ack(l, 3, "\x08\x00", 2);
+	for (uint32_t expected = 2; expected <= 3; expected++) {
+		while ((r = dhcp4_socket_receive(fd, &a, &from)) == -EAGAIN || r == -ENOMSG)
+			usleep(1000);
+		assert_int_equal(r, 0);
+		assert_int_equal(a.xid, expected);
+	}
+	close(fd);
+}
+
 #define lan_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -455,6 +517,7 @@ int main(void)
 	    lan_test(test_earlier_lease_is_confirmed_or_not),
 	    lan_test(test_leases_change_in_the_pod),
 	    lan_test(test_kept_without_a_lease_and_at_rest),
+	    lan_test(test_answer_of_another_vlan),
 	};
 	if (!fixture_possible())
 		return 0;
