@@ -179,6 +179,7 @@ static bool take_ack(struct dhcp4 *d, const struct dhcp4_answer *a, const struct
 		return false;
 	d->lease = a->lease;
 	d->lease.server_mac = *from;
+	d->refusals = 0;
 	d->lease.taken_at = d->asked; /* RFC 2131 4.4.1: the server's time may run since then */
 	enter(d, DHCP4_BOUND, now);
 	d->deadline = dhcp_lease_time(&d->lease, d->lease.renew);

@@ -32,8 +32,9 @@ struct dhcp4 {
 	unsigned tries;    /* messages sent in this state */
 	uint64_t deadline; /* when dhcp4_tick() is wanted; DHCP_NEVER = not at all */
 	struct lease offer;
-	struct lease lease;                     /* what is held */
-	unsigned discovers, requests, refusals; /* since the start, for people */
+	struct lease lease;           /* what is held */
+	unsigned discovers, requests; /* since the start, for people */
+	unsigned refusals;            /* since the last lease */
 	char refusal[DHCP4_TEXT_SIZE];
 };
 /* `known` (may be NULL) is an earlier lease. With `sure` it is in use and goes on as if nothing had been between, else the server is asked

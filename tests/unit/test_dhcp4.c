@@ -330,6 +330,25 @@ static void test_refused(void **state)
 	assert_int_equal(type_of(&s), DHCP4_DISCOVER);
 }
 
+/* What once was refused has no part in how soon a lease that ends later is asked for anew. */
+static void test_refused_in_another_year(void **state)
+{
+	(void)state;
+	struct dhcp_send s;
+	struct dhcp4 d = bound(3600);
+	for (int i = 0; i < 10; i++) {
+		uint64_t now = d.deadline;
+		dhcp4_tick(&d, now, &s);
+		take(&d, usual_reply(DHCP4_NAK, d.xid, NULL, 3600), now, true, &s);
+		assert_true(d.deadline <= now + 1250);
+		now = d.deadline;
+		dhcp4_tick(&d, now, &s);
+		take(&d, usual_reply(DHCP4_OFFER, d.xid, "192.0.2.50", 3600), now, false, &s);
+		take(&d, usual_reply(DHCP4_ACK, d.xid, "192.0.2.50", 3600), now, true, &s);
+		assert_int_equal(d.state, DHCP4_BOUND);
+	}
+}
+
 static void test_renewed(void **state)
 {
 	(void)state;
@@ -476,6 +495,7 @@ int main(void)
 	    cmocka_unit_test(test_answers_for_others),
 	    cmocka_unit_test(test_silent_after_the_offer),
 	    cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_refused_in_another_year),
 	    cmocka_unit_test(test_renewed),
 	    cmocka_unit_test(test_rebound),
 	    cmocka_unit_test(test_expired),
