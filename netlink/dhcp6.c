@@ -148,6 +148,22 @@ static bool take_lease(struct dhcp6 *d, const struct dhcp6_answer *a, uint64_t n
 	return true;
 }
 
+static bool has_ended(const struct dhcp6_answer *a, const struct ip_address *address)
+{
+	for (size_t i = 0; i < a->n_ended; i++)
+		if (ip_address_equal(&a->ended[i], address))
+			return true;
+	return false;
+}
+
+static bool all_ended(const struct dhcp6_answer *a, const struct lease *l)
+{
+	for (size_t i = 0; i < l->n_addresses; i++)
+		if (!has_ended(a, &l->addresses[i].prefix.address))
+			return false;
+	return true;
+}
+
 /* RFC 8415 18.2.10.1: what a reply without addresses for us means. */
 static bool take_refusal(struct dhcp6 *d, const struct dhcp6_answer *a, uint64_t now, struct dhcp_send *ret)
 {
@@ -169,7 +185,7 @@ static bool take_refusal(struct dhcp6 *d, const struct dhcp6_answer *a, uint64_t
 			d->offer = d->lease;
 			memcpy(d->offer.server_id, a->lease.server_id, sizeof(d->offer.server_id));
 			begin(d, DHCP6_REQUESTING, now, ret);
-		} else if (a->status == DHCP6_NOT_ON_LINK) {
+		} else if (a->status == DHCP6_NOT_ON_LINK || all_ended(a, &d->lease)) {
 			d->lease = (struct lease){0};
 			begin(d, DHCP6_SOLICITING, now, ret);
 			return true;

@@ -177,9 +177,12 @@ static void read_address(struct dhcp6_answer *a, struct cursor *c)
 	got.valid = cursor_be32(c);
 	while (next_option(c, &o))
 		refused |= o.code == OPTION_STATUS && cursor_be16(&o.data) != DHCP6_SUCCESS;
-	/* Valid 0 takes an address back. */
-	if (c->failed || refused || got.valid < DHCP_LEASE_MIN_S || got.preferred > got.valid ||
-	    !ip_address_is_global_unicast(&got.prefix.address) || l->n_addresses == LEASE_ADDRESSES_MAX)
+	if (c->failed || refused)
+		return;
+	if (got.valid == 0 && a->n_ended < LEASE_ADDRESSES_MAX)
+		a->ended[a->n_ended++] = got.prefix.address;
+	if (got.valid < DHCP_LEASE_MIN_S || got.preferred > got.valid || !ip_address_is_global_unicast(&got.prefix.address) ||
+	    l->n_addresses == LEASE_ADDRESSES_MAX)
 		return;
 	l->addresses[l->n_addresses++] = got;
 }

@@ -122,7 +122,9 @@ struct dhcp6_answer {
 	bool rapid_commit;
 	enum dhcp6_status status; /* the worst of the message's and our IA's */
 	uint32_t sol_max_rt;      /* option 82, seconds; 0 = not said */
-	struct lease lease;       /* all but taken_at and server_mac; `held` when it can be used */
+	size_t n_ended;           /* addresses of our IA that are not to be used any more: their valid lifetime is 0 */
+	struct ip_address ended[LEASE_ADDRESSES_MAX];
+	struct lease lease; /* all but taken_at and server_mac; `held` when it can be used */
 };
 /* -EBADMSG, or -ENOMSG for what is neither or has no DUID-LL of an Ethernet client. Of several IAs the one of `iaid` is read. */
 int dhcp6_decode(const uint8_t *data, size_t n, uint32_t iaid, struct dhcp6_answer *ret);

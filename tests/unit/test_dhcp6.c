@@ -325,6 +325,28 @@ static void test_forgotten(void **state)
 	assert_false(d.lease.held);
 }
 
+/* A valid lifetime of 0: not to be used from now on. Only of an address that we have. */
+static void test_taken_back(void **state)
+{
+	(void)state;
+	struct dhcp6 d = bound(), other;
+	struct dhcp_send s;
+	struct dhcp6_answer a;
+	assert_false(dhcp6_tick(&d, d.deadline, &s));
+	other = d;
+	struct reply r = message(DHCP6_REPLY, d.xid, 7);
+	add_ia(&r, IAID, "fd00::5", 0, -1);
+	assert_int_equal(dhcp6_decode(r.data, r.n, IAID, &a), 0);
+	assert_true(dhcp6_take(&d, &a, 1200000, &s));
+	assert_false(d.lease.held);
+	assert_int_equal(type_of(&s), DHCP6_SOLICIT);
+	r = message(DHCP6_REPLY, other.xid, 7);
+	add_ia(&r, IAID, "fd00::6", 0, -1);
+	assert_int_equal(dhcp6_decode(r.data, r.n, IAID, &a), 0);
+	assert_false(dhcp6_take(&other, &a, 1200000, &s));
+	assert_true(other.lease.held);
+}
+
 static void test_taken_over(void **state)
 {
 	(void)state;
@@ -357,6 +379,7 @@ int main(void)
 	    cmocka_unit_test(test_silent_after_the_advertisement),
 	    cmocka_unit_test(test_renewed_rebound_and_expired),
 	    cmocka_unit_test(test_forgotten),
+	    cmocka_unit_test(test_taken_back),
 	    cmocka_unit_test(test_taken_over),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
