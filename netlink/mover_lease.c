@@ -58,7 +58,7 @@ int mover_lease_begin(struct mover *m, const struct attach_plan *plan, struct dh
 	}
 	if (r < 0)
 		return e ? error_prefix(e, "cannot bring %s up for DHCP", at.link.ifname) : r;
-	struct dhcp_place place = {.netns_fd = -1, .ifindex = at.link.ifindex, .mac = plan->pod.mac.length ? plan->pod.mac : at.link.mac};
+	struct dhcp_place place = {.netns_fd = -1, .ifindex = at.link.ifindex, .mac = at.link.mac};
 	(void)STR_COPY(place.ifname, at.link.ifname);
 	*ret_place = place;
 	return 0;

@@ -276,6 +276,25 @@ static void test_mac_of_the_pod(void **state)
 	host_state_free(&p.host);
 }
 
+/* Where it is on the host is told by what it is there. */
+static void test_renamed_while_it_asks(void **state)
+{
+	struct lan *l = *state;
+	struct attach_plan p = dhcp_plan(l, false);
+	struct error e = {0};
+	struct dhcp_place place;
+	struct dhcp_link link;
+	assert_int_equal(mac_parse("02:00:00:00:0c:0c", &p.pod.mac), 0);
+	if (mover_lease_begin(l->w->mover, &p, &place, &e) < 0)
+		fail_msg("%s", e.text);
+	host("ip link set nic0 down; ip link set nic0 name mine");
+	if (dhcp_link_look(&place, &link, &e) < 0)
+		fail_msg("%s", e.text);
+	assert_string_equal(link.ifname, "mine");
+	host("ip link set mine name nic0");
+	host_state_free(&p.host);
+}
+
 static void test_nobody_answers(void **state)
 {
 	struct lan *l = *state;
@@ -511,6 +530,7 @@ int main(void)
 	    lan_test(test_lease_of_a_link_that_is_down),
 	    lan_test(test_renewal_and_release),
 	    lan_test(test_mac_of_the_pod),
+	    lan_test(test_renamed_while_it_asks),
 	    lan_test(test_nobody_answers),
 	    lan_test(test_one_family_answers),
 	    lan_test(test_no_carrier),
