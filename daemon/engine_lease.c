@@ -181,6 +181,7 @@ struct lease_keeper {
 	struct attach_plan *plan;
 	struct claim_ref claim;
 	char sandbox[SANDBOX_ID_SIZE];
+	bool v4, v6; /* held, by the last report */
 	struct dhcp_client *client;
 };
 
@@ -220,7 +221,9 @@ static void on_kept(struct dhcp_client *c, int result, const char *error, struct
 		log_lease(LOG_ERR, k->plan, &k->claim, result, "a new lease could not be told of: ", error);
 		return;
 	}
-	bool ended = (k->plan->pod.dhcp == 1 && !leases->v4.held) || (k->plan->pod.dhcp6 == 1 && !leases->v6.held);
+	bool ended = (k->v4 && !leases->v4.held) || (k->v6 && !leases->v6.held);
+	k->v4 = leases->v4.held;
+	k->v6 = leases->v6.held;
 	log_lease(ended ? LOG_WARNING : LOG_DEBUG, k->plan, &k->claim, 0,
 	          ended ? "a lease has ended, or was taken back, and is asked for anew" : "leases were renewed", "");
 	(void)STR_COPY(e.lease.device, k->plan->facts.name);
@@ -245,6 +248,8 @@ void perform_lease_keep(struct engine *g, struct effect *f)
 	*k = (struct lease_keeper){.engine = g,
 	                           .plan = attach_plan_ref(f->move.plan),
 	                           .claim = f->move.claim,
+	                           .v4 = f->move.leases && f->move.leases->v4.held,
+	                           .v6 = f->move.leases && f->move.leases->v6.held,
 	                           .next = g->lease_keepers,
 	                           .link = &g->lease_keepers};
 	if (k->next)
