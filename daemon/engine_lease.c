@@ -291,11 +291,12 @@ static void release_work(struct worker_job *job)
 	struct dhcp_link link = {0};
 	struct mac mac = pod_mac(j->plan);
 	j->result = mover_lease_begin(m, j->plan, &place, &j->error);
-	if (j->result < 0)
-		return;
-	for (int i = 0; i < CARRIER_TRIES && dhcp_link_look(&place, &link, NULL) == 0 && !link.running; i++)
-		nanosleep(&(struct timespec){.tv_nsec = CARRIER_WAIT_MS * 1000000L}, NULL);
-	j->result = dhcp_release(&place, &mac, j->leases, &j->error);
+	if (j->result == 0) {
+		for (int i = 0; i < CARRIER_TRIES && dhcp_link_look(&place, &link, NULL) == 0 && !link.running; i++)
+			nanosleep(&(struct timespec){.tv_nsec = CARRIER_WAIT_MS * 1000000L}, NULL);
+		j->result = dhcp_release(&place, &mac, j->leases, &j->error);
+	}
+	/* Also where it could not be brought up: what was set before that is set back. */
 	j->end_result = mover_lease_end(m, j->plan, j->result < 0 ? NULL : &j->error);
 	if (j->result == 0)
 		j->result = j->end_result;
