@@ -54,7 +54,8 @@ static void take_objects(struct parser *p, const struct config_field *f, const s
 static void take_addresses(struct parser *p, const struct config_field *f, const struct value *v, char *object)
 {
 	struct address *list = value_has_type(&p->faults, f->key, v, VALUE_ARRAY) ? list_begin(p, f, v, object) : NULL;
-	((struct network_config *)(void *)object)->addresses_given = true;
+	/* An empty list is none: then the host's move along, and are not to be taken for configured ones. */
+	((struct network_config *)(void *)object)->addresses_given = list;
 	size_t key = path_enter(&p->faults, f->key);
 	for (size_t i = 0; list && i < v->n; i++) {
 		size_t at = path_enter_index(&p->faults, i);

@@ -150,8 +150,12 @@ static void test_faults_without_end(void **state)
 static void test_nothing_given(void **state)
 {
 	(void)state;
-	static const char *const texts[] = {"null", "{}", "{interface: {}}", "{interface: null, routes: null, rules: []}",
-	                                    "{interface: {name: '', mtu: null, vrf: null}, ethtool: {features: {}}}"};
+	static const char *const texts[] = {"null",
+	                                    "{}",
+	                                    "{interface: {}}",
+	                                    "{interface: null, routes: null, rules: []}",
+	                                    "{interface: {name: '', mtu: null, vrf: null}, ethtool: {features: {}}}",
+	                                    "{interface: {addresses: []}}"};
 	for (size_t i = 0; i < ELEMENTS(texts); i++) {
 		struct network_config c;
 		assert_int_equal(parse(texts[i], &c, NULL), 0);
