@@ -101,6 +101,13 @@ static void check_mac(const struct attach_plan *p, struct error *faults)
 		             p->pod.mac.length, p->host.ifname, p->host.mac.length);
 }
 
+/* Without a configured name it is the host's, which only the plan knows. */
+static void check_vrf(const struct attach_plan *p, struct error *faults)
+{
+	if (p->pod.vrf_name[0] && str_equal(p->pod.vrf_name, p->pod.ifname))
+		error_append(faults, -EINVAL, "interface.vrf.name: \"%s\" is the name of the interface itself", p->pod.vrf_name);
+}
+
 /* ---- what the pod gets besides what is configured -------------------------------------------------------------------------------- */
 
 static bool prefix_covers(const struct ip_prefix *p, const struct ip_address *a)
@@ -358,6 +365,7 @@ int attach_plan_new(const struct device_facts *facts, const struct host_state *h
 	else {
 		check_mtu(p, &faults);
 		check_mac(p, &faults);
+		check_vrf(p, &faults);
 	}
 	if (faults.code) {
 		attach_plan_unref(p);

@@ -137,6 +137,12 @@ static int prepare_check_pair(const struct claim *claim, size_t i, const struct 
 	if (str_equal(mine->ifname, theirs->ifname))
 		return error_set(e, -EEXIST, "interface.name: \"%s\" is wanted by device %s and by device %s of claim %s in the same pod",
 		                 mine->ifname, device, other_device, other->record.ref.name);
+	if (*mine->vrf_name && str_equal(mine->vrf_name, theirs->ifname))
+		return error_set(e, -EEXIST, "interface.vrf.name: \"%s\" is that of device %s of claim %s in the same pod", mine->vrf_name,
+		                 other_device, other->record.ref.name);
+	if (*theirs->vrf_name && str_equal(theirs->vrf_name, mine->ifname))
+		return error_set(e, -EEXIST, "interface.name: \"%s\" is that of the VRF of device %s of claim %s in the same pod",
+		                 mine->ifname, other_device, other->record.ref.name);
 	if (*mine->vrf_name && str_equal(mine->vrf_name, theirs->vrf_name) && mine->vrf_table != theirs->vrf_table)
 		return error_set(e, -EINVAL,
 		                 "interface.vrf.table: %" PRIu32 " for \"%s\" by device %s, and %" PRIu32

@@ -481,6 +481,8 @@ static void test_checks_against_the_device(void **state)
 	    {0, "{interface: {hardwareAddr: '02:00:00:00:00:00:00:01'}}",
 	     "interface.hardwareAddr: \"02:00:00:00:00:00:00:01\" has 8 bytes, the address of \"eth0\" has 6"},
 	    {0, "{interface: {hardwareAddr: '02:00:00:00:00:02'}}", ""},
+	    {0, "{interface: {vrf: {name: eth0}}}", "interface.vrf.name: \"eth0\" is the name of the interface itself"},
+	    {0, "{interface: {name: net1, vrf: {name: eth0}}}", ""},
 	};
 	for (size_t i = 0; i < ELEMENTS(rows); i++) {
 		struct device_facts facts = facts_eth0();
