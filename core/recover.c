@@ -2,16 +2,22 @@
 /* After a start: the records say what was wanted and what had been done at the latest; the kernel is asked where the devices really are. */
 #include "core/core_internal.h"
 
+static void drop_holdings(struct attachment_record *r)
+{
+	attach_plan_unref(r->plan);
+	leases_unref(r->leases);
+	r->plan = NULL;
+	r->leases = NULL;
+}
+
 static void recover_attachment(struct core *c, struct claim *claim, struct attachment *a)
 {
 	struct attachment_record *r = a->record;
-	if (r->admin_access || !r->plan)
-		return;
-	struct device *d = inventory_get(c, &r->plan->facts);
-	if (d->owner) {
-		/* Two records name one device: the other one was read first and may have moved it. This one holds nothing. */
-		attach_plan_unref(r->plan);
-		r->plan = NULL;
+	struct device *d = r->plan && !r->admin_access ? inventory_get(c, &r->plan->facts) : NULL;
+	if (!d || d->owner) {
+		/* Two records name one device: the other one was read first and may have moved it. Or a record names none that could be
+		 * moved. This one holds nothing. */
+		drop_holdings(r);
 		r->admin_access = true;
 		return;
 	}
@@ -69,7 +75,7 @@ void recover_record(struct core *c, struct claim_record *record)
 	struct claim *claim = claim_new(c, &record->ref);
 	if (record->unprepared) { /* nothing is held any more, only the status is still to be told */
 		for (size_t i = 0; i < record->n; i++)
-			attach_plan_unref(record->devices[i].plan);
+			drop_holdings(&record->devices[i]);
 		record->n = 0;
 	}
 	struct attachment_record *devices = record->devices;
