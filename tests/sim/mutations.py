@@ -225,7 +225,7 @@ MUTATIONS = [
     Mutation("a link stays up when its lease was given back badly", "promise 3", "leasing.c",
              "\ta->restore = e->done.result < 0 && !a->record->plan->host.up;", "\t;"),
     Mutation("the lease of a device that is gone is renewed", "promise 3", "reconcile.c",
-             "\tlease_drop(c, a, \"\");\n\ta->where[0] = 0;", "\ta->where[0] = 0;"),
+             "\tlease_drop(c, a, \"\");\n\ta->where[0] = 0;", "\ta->where[0] = 0;", 53214),
     Mutation("a link stays up when a crash came while a lease was asked for", "promise 3", "recover.c",
              "\tif (claim->record.leasing)\n\t\ta->touched", "\tif (false)\n\t\ta->touched"),
     Mutation("a link stays up when there was no lease", "promise 3", "prepare.c",
