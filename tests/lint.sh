@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # lint.sh [CHECK...] - what can be said of the sources without running them. It wants build/dev to be built.
 #
-# Checks: format tidy arrows purity readme reference policy scripts headers. Each prints FAIL lines for what it finds and counts one test for each file
-# it looked at; files of more than 600 lines are only warned of.
+# Checks: format tidy arrows purity readme reference policy scripts headers. Each prints FAIL lines for what it finds and counts one test for
+# each file it looked at; files of more than 600 lines are only warned of.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 build=${BUILD:-build/dev}
@@ -118,32 +118,25 @@ check_readme() {
 	fi
 }
 
-# The reference of the configuration is what the schema says.
-check_reference() {
-	local page=packaging/config-reference.md
-	if ! "$build"/dranetd --print-config-reference > "$work/reference" 2> "$work/why"; then
-		echo "FAIL reference: dranetd --print-config-reference: $(cat "$work/why")"
-		count reference 1 1
-	elif ! diff -u --label "$page" --label "dranetd --print-config-reference" "$page" "$work/reference"; then
-		echo "FAIL reference: $page is not the schema's"
-		count reference 1 1
+# A page that dranetd prints from the schema is committed as it prints it: what it is, the page, the flag.
+printed() {
+	if ! "$build"/dranetd "$3" > "$work/printed" 2> "$work/why"; then
+		echo "FAIL $2: dranetd $3: $(cat "$work/why")"
+		count "$1" 1 1
+	elif ! diff -u --label "$2" --label "dranetd $3" "$2" "$work/printed"; then
+		echo "FAIL $2 is not the schema's"
+		count "$1" 1 1
 	else
-		count "the reference of the configuration" 1 0
+		count "$1" 1 0
 	fi
 }
 
-# So is the admission policy.
+check_reference() {
+	printed "the reference of the configuration" packaging/config-reference.md --print-config-reference
+}
+
 check_policy() {
-	local page=packaging/admission-policy.yaml
-	if ! "$build"/dranetd --print-admission-policy > "$work/policy" 2> "$work/why"; then
-		echo "FAIL policy: dranetd --print-admission-policy: $(cat "$work/why")"
-		count policy 1 1
-	elif ! diff -u --label "$page" --label "dranetd --print-admission-policy" "$page" "$work/policy"; then
-		echo "FAIL policy: $page is not the schema's"
-		count policy 1 1
-	else
-		count "the admission policy" 1 0
-	fi
+	printed "the admission policy" packaging/admission-policy.yaml --print-admission-policy
 }
 
 check_scripts() {
