@@ -99,8 +99,8 @@ static int look_at_filters(struct nlsock *s, struct look *look)
 {
 	_cleanup_filters_ struct tc_filter_list filters = {0};
 	struct name_list names = {.n = 0};
-	char doors[IFNAME_SIZE];
-	int r = tc_filter_list(s, look->ifindex, doors, &filters, NULL);
+	/* Not asking for the qdisc: the monitor would hear of the question, and look again. */
+	int r = tc_filter_list(s, look->ifindex, NULL, &filters, NULL);
 	for (size_t i = 0; i < filters.n && r == 0; i++)
 		if (filters.v[i].program) {
 			name_add(&names, filters.v[i].name);

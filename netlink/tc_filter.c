@@ -153,11 +153,12 @@ int tc_filter_list(struct nlsock *s, int32_t ifindex, char doors[IFNAME_SIZE], s
 {
 	struct reader q = {0};
 	struct error ours = {0};
-	char kind[IFNAME_SIZE];
+	char kind[IFNAME_SIZE] = "";
 	int r = 0;
-	tc_doors_get(s, ifindex, kind);
+	if (doors)
+		tc_doors_get(s, ifindex, kind);
 	/* An "ingress" qdisc shows the same filters at either door. */
-	size_t n = str_equal(kind, "clsact") ? DOORS : kind[0] ? EGRESS : INGRESS;
+	size_t n = !doors || str_equal(kind, "clsact") ? DOORS : kind[0] ? EGRESS : INGRESS;
 	for (size_t i = 0; i < n && r == 0; i++) {
 		const struct tcmsg info = {.tcm_ifindex = ifindex, .tcm_parent = door_parents[i]};
 		_cleanup_nlmsg_ struct nl_msg *m = request(RTM_GETTFILTER, 0, &info);
@@ -168,7 +169,8 @@ int tc_filter_list(struct nlsock *s, int32_t ifindex, char doors[IFNAME_SIZE], s
 		tc_filter_list_free(&q.list);
 		return error_set(e, r, "filters of link %d: %s", ifindex, ours.text);
 	}
-	memcpy(doors, kind, sizeof(kind));
+	if (doors)
+		memcpy(doors, kind, sizeof(kind));
 	*ret = q.list;
 	return 0;
 }

@@ -31,7 +31,10 @@ struct tc_filter_list {
 };
 void tc_filter_list_free(struct tc_filter_list *l);
 #define _cleanup_filters_ __attribute__((cleanup(tc_filter_list_free)))
-/* Ingress first. `doors` gets the kind of the qdisc, "" = none. Kernels without classifiers have no filters. */
+/* Ingress first. `doors` gets the kind of the qdisc, "" = none. Kernels without classifiers have no filters.
+ *
+ * The kernel tells of each question for a qdisc to all who listen to RTNLGRP_TC. Who listens himself passes NULL for `doors`, which asks
+ * for none; those of an "ingress" qdisc are then listed twice. */
 int tc_filter_list(struct nlsock *s, int32_t ifindex, char doors[IFNAME_SIZE], struct tc_filter_list *ret, struct error *e);
 bool tc_filter_is_egress(const struct tc_filter *f);
 

@@ -4,6 +4,7 @@
 #include "sysfs_fixture.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <net/if.h>
 #include <sys/syscall.h>
 
@@ -14,8 +15,8 @@
 
 struct world {
 	uv_loop_t loop;
-	uv_timer_t deadline;
-	bool late;
+	uv_timer_t deadline, pause;
+	bool late, over;
 	struct machine machine;
 	struct monitor *monitor;
 	struct device_facts nic; /* as last told */
@@ -57,6 +58,11 @@ static void on_deadline(uv_timer_t *timer)
 	((struct world *)timer->data)->late = true;
 }
 
+static void on_pause(uv_timer_t *timer)
+{
+	((struct world *)timer->data)->over = true;
+}
+
 #define WAIT_FOR(w, condition)                                                                                                             \
 	do {                                                                                                                               \
 		(w)->late = false;                                                                                                         \
@@ -88,7 +94,8 @@ static int world_setup(void **state)
 	assert_non_null(w);
 	assert_int_equal(uv_loop_init(&w->loop), 0);
 	uv_timer_init(&w->loop, &w->deadline);
-	w->deadline.data = w;
+	uv_timer_init(&w->loop, &w->pause);
+	w->deadline.data = w->pause.data = w;
 	fixture_new_host();
 	machine_init(&w->machine);
 	machine_add_virtual(&w->machine, "lo");
@@ -103,6 +110,7 @@ static int world_teardown(void **state)
 	struct world *w = *state;
 	monitor_close(w->monitor);
 	uv_close((uv_handle_t *)&w->deadline, NULL);
+	uv_close((uv_handle_t *)&w->pause, NULL);
 	uv_run(&w->loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&w->loop), 0);
 	machine_free(&w->machine);
@@ -186,6 +194,28 @@ static void programs_are_known_at_the_start_and_after_link_events(void **state)
 	close(out);
 }
 
+/* The kernel tells the listeners of filters of each question about a qdisc: ours must not be the reason to ask again. */
+static void looking_is_no_reason_to_look(void **state)
+{
+	struct world *w = *state;
+	struct monitor_counters before, after = {0};
+	host("tc qdisc add dev nic0 clsact && tc filter add dev nic0 ingress protocol ip u32 match u32 0 0");
+	start(w);
+	w->late = false;
+	uv_timer_start(&w->deadline, on_deadline, 10000, 0);
+	do {
+		before = after;
+		w->over = false;
+		uv_timer_start(&w->pause, on_pause, 300, 0); /* ten times as long as one round takes */
+		while (!w->over)
+			uv_run(&w->loop, UV_RUN_ONCE);
+		monitor_count(w->monitor, &after);
+	} while (!w->late && after.notifications != before.notifications);
+	uv_timer_stop(&w->deadline);
+	if (w->late)
+		fail_msg("still not quiet after ten seconds and %" PRIu64 " notifications", after.notifications);
+}
+
 /* The pool's thread may still be at it. */
 static void closing_at_any_time_is_clean(void **state)
 {
@@ -213,6 +243,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    kernel_test(filters_are_told_as_they_come_and_go),
 	    kernel_test(programs_are_known_at_the_start_and_after_link_events),
+	    kernel_test(looking_is_no_reason_to_look),
 	    kernel_test(closing_at_any_time_is_clean),
 	};
 	return fixture_possible() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
