@@ -292,8 +292,9 @@ static bool same_metrics(const struct route *a, const struct route *b)
 struct route_search {
 	const struct route *wanted;
 	int32_t ifindex;
-	bool found; /* the same way to the same place */
-	bool same;  /* and in all else that was asked for */
+	bool found;         /* the same way to the same place */
+	bool same;          /* and in all else that was asked for */
+	struct route there; /* the one that was found */
 };
 
 static int see_same(const struct nlmsghdr *h, void *user)
@@ -309,6 +310,7 @@ static int see_same(const struct nlmsghdr *h, void *user)
 	    metric_of(&m.route) != metric_of(wanted) || m.route.tos != wanted->tos || !same_hops(&m.route, wanted))
 		return 0;
 	q->found = true;
+	q->there = m.route;
 	q->same =
 	    same_metrics(&m.route, wanted) && (wanted->source.family == IP_NONE || ip_address_equal(&m.route.source, &wanted->source));
 	return 0;
@@ -325,7 +327,7 @@ static struct route_search search_same(struct nlsock *s, int32_t ifindex, const 
 	return q;
 }
 
-static int route_ask(struct nlsock *s, uint16_t flags, int32_t ifindex, const struct route *r, struct error *e)
+static int route_ask(struct nlsock *s, uint16_t type, uint16_t flags, int32_t ifindex, const struct route *r, struct error *e)
 {
 	struct ip_prefix destination = r->destination;
 	ip_prefix_mask(&destination); /* the kernel refuses host bits */
@@ -339,7 +341,7 @@ static int route_ask(struct nlsock *s, uint16_t flags, int32_t ifindex, const st
 	                     .rtm_scope = r->scope,
 	                     .rtm_type = r->type ? r->type : RTN_UNICAST,
 	                     .rtm_flags = r->flags};
-	_cleanup_nlmsg_ struct nl_msg *m = nlsock_request(RTM_NEWROUTE, flags, &info, sizeof(info));
+	_cleanup_nlmsg_ struct nl_msg *m = nlsock_request(type, flags, &info, sizeof(info));
 	if (!m)
 		return error_set(e, -ENOMEM, "out of memory");
 	bool ok =
@@ -356,16 +358,27 @@ static int route_ask(struct nlsock *s, uint16_t flags, int32_t ifindex, const st
 	return nlsock_ask(s, m, NULL, NULL, e);
 }
 
+/* The one that is there goes and another comes: to replace (NLM_F_REPLACE) is to the kernel to replace the first one to that network,
+ * through whatever link. IPv4 needs to be told that there may be several. */
+static int route_exchange(struct nlsock *s, int32_t ifindex, const struct route *there, const struct route *r, struct error *e)
+{
+	int result = route_ask(s, RTM_DELROUTE, 0, ifindex, there, e);
+	if (result < 0)
+		return result;
+	uint16_t append = r->destination.address.family == IP_V4 ? NLM_F_APPEND : 0;
+	return route_ask(s, RTM_NEWROUTE, NLM_F_CREATE | append, ifindex, r, e);
+}
+
 int route_add(struct nlsock *s, int32_t ifindex, const struct route *r, struct error *e)
 {
 	struct error ours = {0};
-	int result = route_ask(s, NLM_F_CREATE | NLM_F_EXCL, ifindex, r, &ours);
+	int result = route_ask(s, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, ifindex, r, &ours);
 	if (result == -EEXIST) {
 		struct route_search q = search_same(s, ifindex, r);
 		if (q.found && q.same)
 			return 0;
 		if (q.found) /* the kernel's own is the right way, but without the MTU or whatever else was asked for */
-			return route_ask(s, NLM_F_CREATE | NLM_F_REPLACE, ifindex, r, e);
+			return route_exchange(s, ifindex, &q.there, r, e);
 	}
 	return result < 0 ? error_set(e, result, "%s", ours.text) : 0;
 }

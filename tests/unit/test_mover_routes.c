@@ -70,6 +70,31 @@ static void routes_bear_all_that_was_asked_for(void **state)
 	host_state_free(&p.host);
 }
 
+/* The pod's own link is in the same networks: its routes come first, and stay. */
+static void what_is_asked_of_a_network_leaves_the_pods_way_to_it(void **state)
+{
+	struct world *w = *state;
+	struct address a[2];
+	struct attach_plan p = bare_plan(w, "nic0", "net1", a);
+	struct route routes[] = {make_route("192.0.2.0/24", NULL), make_route("fd00:1::/64", NULL)};
+	routes[0].mtu = 1280;
+	routes[1].mtu = 1290, routes[1].metric = 256; /* the kernel's for addresses */
+	p.pod.routes = routes, p.pod.n_routes = ELEMENTS(routes);
+	in_pod(w->pod, "ip link add eth0 type ifb && ip link set eth0 up && ip address add 192.0.2.5/24 dev eth0 && "
+	               "ip address add fd00:1::5/64 dev eth0 nodad");
+	for (int times = 0; times < 2; times++) {
+		attach(w, &p);
+		assert_shows(w->pod, "ip route show 192.0.2.0/24", "dev eth0 proto kernel scope link src 192.0.2.5");
+		assert_shows(w->pod, "ip route show 192.0.2.0/24", "dev net1 scope link mtu 1280");
+		assert_shows(w->pod, "ip -6 route show fd00:1::/64", "dev eth0 proto kernel metric 256");
+		assert_shows(w->pod, "ip -6 route show fd00:1::/64", "dev net1 metric 256 mtu 1290");
+		assert_shows(w->pod, "ip route show 192.0.2.0/24 | grep -c dev", "2");
+		assert_shows(w->pod, "ip -6 route show fd00:1::/64 | grep -c dev", "2");
+	}
+	assert_home(w, &p);
+	host_state_free(&p.host);
+}
+
 static struct attach_plan *real_plan(struct world *w, const char *ifname, const char *pod_name, struct error *warnings)
 {
 	struct attach_plan view = plan_for(w, ifname, pod_name), *p;
@@ -250,11 +275,9 @@ static void rules_of_the_host_move_along(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    kernel_test(routes_bear_all_that_was_asked_for),
-	    kernel_test(what_the_host_had_moves_along),
-	    kernel_test(copied_routes_give_way),
-	    kernel_test(rules_have_every_selector),
-	    kernel_test(the_rule_that_was_meant_is_removed),
+	    kernel_test(routes_bear_all_that_was_asked_for), kernel_test(what_is_asked_of_a_network_leaves_the_pods_way_to_it),
+	    kernel_test(what_the_host_had_moves_along),      kernel_test(copied_routes_give_way),
+	    kernel_test(rules_have_every_selector),          kernel_test(the_rule_that_was_meant_is_removed),
 	    kernel_test(rules_of_the_host_move_along),
 	};
 	return fixture_possible() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
