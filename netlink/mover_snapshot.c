@@ -74,8 +74,7 @@ int job_read_ethtool(struct mover *m, int32_t ifindex, struct host_state *state,
 		return 0;
 	if (features_get(&l, &state->features, NULL) == -ENOMEM || private_flags_get(&l, &state->private_flags, NULL) == -ENOMEM)
 		return error_set(e, -ENOMEM, "features of link %d: out of memory", ifindex);
-	if (ethtool_settings_get(&l, &state->ethtool, NULL) == 0)
-		ethtool_settings_keep(&state->ethtool);
+	(void)ethtool_settings_get(&l, &state->ethtool, NULL);
 	return 0;
 }
 
@@ -94,6 +93,7 @@ static int read_rest(struct mover *m, const struct link *l, struct host_state *s
 		return error_set(e, -ENOMEM, "sysctls of %s: out of memory", l->ifname);
 	(void)vf_get(m->host, m->sysfs, l->ifname, &state->vf, NULL); /* most are no VFs */
 	r = job_read_ethtool(m, l->ifindex, state, e);
+	ethtool_settings_keep(&state->ethtool); /* not when it is home again: then they are what has to be set right */
 	return r == 0 ? job_read_ebpf(m, l, state, e) : r;
 }
 

@@ -445,9 +445,19 @@ static void a_driver_with_everything_keeps_everything(void **state)
 	assert_home(w, &p);
 	char *after = text_of(-1, "ethtool -g nic0; ethtool -l nic0; ethtool -c nic0; ethtool -a nic0");
 	assert_string_equal(before, after);
+	free(after);
+	/* Numbers beside an adaptation that was off are set right, though it was on when the device came home. */
+	struct ethtool_settings given = p.pod.ethtool;
+	p.pod.ethtool = (struct ethtool_settings){0};
+	attach(w, &p);
+	in_pod(w->pod, "ethtool -C net1 adaptive-rx on rx-usecs 8");
+	assert_home(w, &p);
+	after = text_of(-1, "ethtool -g nic0; ethtool -l nic0; ethtool -c nic0; ethtool -a nic0");
+	assert_string_equal(before, after);
 	free(before);
 	free(after);
 	struct error e = {0};
+	p.pod.ethtool = given;
 	p.pod.ethtool.v[RING_RX] = 1000000;
 	assert_int_equal(mover_check(w->mover, p.host.ifindex, &p.pod, &e), -EINVAL);
 	assert_true(str_starts(e.text, "ethtool.rings.rx: 1000000 is more than the device can have, "));
