@@ -82,7 +82,9 @@ static void undo(struct job *j, struct move_result *ret, struct error *e)
 	int r = job_locate(j, &at, &ours);
 	if (r == 0)
 		ret->place = at.place;
-	if (r == 0 && at.place == PLACE_POD)
+	if (r == 0 && at.place == PLACE_HOST)
+		job_release_ebpf_of(j, &at.link);
+	else if (r == 0)
 		r = job_bring_home(j, &at, ret, &ours);
 	vrf_unmake(j->pod, &j->plan->pod); /* it may be that nothing came into it */
 	if (r < 0)

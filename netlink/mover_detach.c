@@ -84,8 +84,12 @@ int job_bring_home(struct job *j, const struct located *at, struct move_result *
 			now.place = PLACE_UNKNOWN;
 	}
 	ret->place = now.place;
+	if (now.place == PLACE_GONE) {
+		job_release_ebpf(j);
+		return 0;
+	}
 	if (now.place != PLACE_HOST)
-		return now.place == PLACE_GONE ? 0 : r;
+		return r;
 	job_restore(j, &now.link, ret->differences, sizeof(ret->differences));
 	return 0;
 }
@@ -102,10 +106,5 @@ int mover_detach(struct mover *m, const struct attach_plan *plan, int netns_fd, 
 	/* A namespace that cannot be opened may still hold it. */
 	if (opened < 0 && at.place == PLACE_GONE)
 		return opened;
-	ret->place = at.place;
-	if (at.place == PLACE_GONE) {
-		job_release_ebpf(&j);
-		return 0;
-	}
 	return job_bring_home(&j, &at, ret, e);
 }

@@ -45,15 +45,26 @@ void job_hold_ebpf(struct job *j)
 	ebpf_hold(directory, tag, &was);
 }
 
+static void release(const struct job *j, const struct ebpf_list *l)
+{
+	char directory[DIRECTORY_SIZE], tag[TAG_SIZE];
+	bpf_directory(j->m, directory);
+	tag_of(&j->plan->host, tag);
+	ebpf_release(directory, tag, l);
+}
+
 void job_release_ebpf(struct job *j)
 {
 	_cleanup_ebpf_ struct ebpf_list was = {0};
-	char directory[DIRECTORY_SIZE], tag[TAG_SIZE];
-	if (!known(&j->plan->host, &was))
-		return;
-	bpf_directory(j->m, directory);
-	tag_of(&j->plan->host, tag);
-	ebpf_release(directory, tag, &was);
+	if (known(&j->plan->host, &was))
+		release(j, &was);
+}
+
+void job_release_ebpf_of(struct job *j, const struct link *l)
+{
+	_cleanup_ebpf_ struct ebpf_list is = {0};
+	if (j->plan->host.ebpf.n > 0 && ebpf_list_read(j->m->host, l->ifindex, l->kind, &is, NULL) == 0)
+		release(j, &is);
 }
 
 bool restore_ebpf(struct restore *t)

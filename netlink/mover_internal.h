@@ -50,6 +50,8 @@ int job_read_ebpf(struct mover *m, const struct link *l, struct host_state *stat
 /* Before the device leaves: nothing of what is on it is forgotten by the kernel. And when it is gone for good. */
 void job_hold_ebpf(struct job *j);
 void job_release_ebpf(struct job *j);
+/* It did not leave: those that are on the link hold themselves. */
+void job_release_ebpf_of(struct job *j, const struct link *l);
 
 /* What the files of the restoring share. */
 struct restore {

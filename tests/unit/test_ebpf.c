@@ -401,6 +401,25 @@ static void a_failed_attach_gives_them_back_too(void **state)
 	host("umount /sys/fs/bpf");
 }
 
+/* What was held for the way is let go when there was no way: nobody else would, as nothing has to be restored. */
+static void an_attach_that_moves_nothing_holds_nothing(void **state)
+{
+	struct world *w = *state;
+	struct programs p;
+	host("ip link add nic0 type veth peer name peer0");
+	if (!load_all(&p))
+		return;
+	make_orphans(&p, has_tcx("nic0"));
+	in_pod(w->pod, "ip link add net1 type ifb");
+	struct attach_plan plan = plan_for(w, "nic0", "net1");
+	char *before = ebpf_dump();
+	attach_fails(w, &plan, -EEXIST);
+	assert_ebpf_is_still(before);
+	assert_shows(-1, "ls -A /sys/fs/bpf/dranetd | wc -l", "0");
+	host_state_free(&plan.host);
+	host("umount /sys/fs/bpf");
+}
+
 static int link_update(int link, int program)
 {
 	union bpf_attr a;
@@ -543,6 +562,7 @@ int main(void)
 	    kernel_test(what_was_removed_comes_back),
 	    kernel_test(netkit_programs_are_removed_and_come_back),
 	    kernel_test(a_failed_attach_gives_them_back_too),
+	    kernel_test(an_attach_that_moves_nothing_holds_nothing),
 	    kernel_test(what_the_pod_attached_is_taken_off),
 	    kernel_test(a_link_may_change_its_program_meanwhile),
 	    kernel_test(what_cannot_come_back_is_told),
