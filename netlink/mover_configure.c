@@ -88,7 +88,7 @@ static int configure_addresses(struct job *j, const struct link *l, struct error
 	return 0;
 }
 
-static int configure_routes(struct job *j, const struct link *l, struct error *e)
+int job_configure_routes(struct job *j, const struct link *l, struct error *e)
 {
 	const struct network_config *c = &j->plan->pod;
 	/* Gateways must be reachable when their routes come: the routes on the link first. */
@@ -115,7 +115,7 @@ static int configure_rules(struct job *j, const struct link *l, struct error *e)
 	return rules_add(j->pod, j->plan, e);
 }
 
-static int configure_neighbours(struct job *j, const struct link *l, struct error *e)
+int job_configure_neighbours(struct job *j, const struct link *l, struct error *e)
 {
 	const struct network_config *c = &j->plan->pod;
 	for (size_t i = 0; i < c->n_neighbours; i++) {
@@ -146,8 +146,8 @@ int job_configure(struct job *j, const struct link *l, struct error *e)
 	/* Each may be done again on a device that has it already. Addresses come before the link is up, so that it never shows itself
 	 * without them; routes need it up. */
 	static int (*const steps[])(struct job * j, const struct link *l, struct error *e) = {
-	    job_configure_sysctls, configure_vrf,    configure_ebpf,   configure_ethtool, configure_addresses,  job_lease_addresses,
-	    configure_up,          configure_routes, job_lease_routes, configure_rules,   configure_neighbours,
+	    job_configure_sysctls, configure_vrf,        configure_ebpf,   configure_ethtool, configure_addresses,      job_lease_addresses,
+	    configure_up,          job_configure_routes, job_lease_routes, configure_rules,   job_configure_neighbours,
 	};
 	int r = 0;
 	for (size_t i = 0; i < ELEMENTS(steps) && r == 0; i++)

@@ -283,6 +283,17 @@ int job_lease_routes(struct job *j, const struct link *l, struct error *e)
 	return j->leases ? add_routes(j->pod, l->ifindex, j->plan, &j->leases->v4, e) : 0;
 }
 
+static bool is_configured(struct nlsock *s, int32_t ifindex, const struct lease *l)
+{
+	_cleanup_addresses_ struct address_list have = {0};
+	size_t found = 0;
+	if (address_list(s, ifindex, &have, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < have.n; i++)
+		found += has_address(l, &have.v[i].address.prefix);
+	return found >= l->n_addresses;
+}
+
 static int apply(struct job *j, const struct link *l, const struct leases *old, struct error *e)
 {
 	const struct leases *leases = j->leases;
@@ -292,8 +303,15 @@ static int apply(struct job *j, const struct link *l, const struct leases *old, 
 	}
 	if (!leases)
 		set_mtu(j, l, NULL);
+	/* While there was no IPv4 address, because it expired or another comes, the kernel took all routes and neighbours off the link.
+	 * Without `old` nobody knows what is there. */
+	bool anew = leases && is_alive(&leases->v4) && (!old || !is_configured(j->pod, l->ifindex, &leases->v4));
 	int r = job_lease_addresses(j, l, e);
-	return r < 0 ? r : job_lease_routes(j, l, e);
+	if (r == 0)
+		r = job_lease_routes(j, l, e);
+	if (r == 0 && anew)
+		r = job_configure_routes(j, l, e);
+	return r == 0 && anew ? job_configure_neighbours(j, l, e) : r;
 }
 
 int mover_apply_leases(struct mover *m, const struct attach_plan *plan, const struct leases *old, const struct leases *leases, int netns_fd,

@@ -420,6 +420,39 @@ static void test_leases_change_in_the_pod(void **state)
 	host_state_free(&p.host);
 }
 
+/* With a link's last IPv4 address its routes and neighbours go, the configured ones too. What the pod itself took away meanwhile is not put
+ * back by a renewal. */
+static void test_configured_routes_outlive_a_lease(void **state)
+{
+	struct lan *l = *state;
+	struct attach_plan p = dhcp_plan(l, false);
+	struct leases *a = made_leases("192.0.2.50/24", "192.0.2.1"), *b = made_leases("192.0.2.51/24", "192.0.2.1");
+	struct route route = {.destination.length = 24};
+	struct neighbour neighbour = {0};
+	int pod = l->w->pod;
+	assert_int_equal(ip_prefix_parse("203.0.113.0/24", &route.destination), 0);
+	assert_int_equal(ip_address_parse("192.0.2.7", &route.gateway), 0);
+	assert_int_equal(ip_address_parse("192.0.2.7", &neighbour.destination), 0);
+	assert_int_equal(mac_parse("02:00:00:00:0d:0d", &neighbour.mac), 0);
+	p.pod.routes = &route;
+	p.pod.neighbours = &neighbour;
+	p.pod.n_routes = p.pod.n_neighbours = 1;
+	attach_with(l, &p, a);
+	assert_shows(pod, "ip -4 route", "203.0.113.0/24 via 192.0.2.7 dev net1");
+	apply(l, &p, a, b);
+	assert_shows(pod, "ip -4 route", "203.0.113.0/24 via 192.0.2.7 dev net1");
+	assert_shows(pod, "ip -4 neigh", "192.0.2.7 dev net1 lladdr 02:00:00:00:0d:0d PERMANENT");
+	apply(l, &p, b, NULL);
+	apply(l, &p, NULL, a);
+	assert_shows(pod, "ip -4 route", "203.0.113.0/24 via 192.0.2.7 dev net1");
+	in_pod(pod, "ip route del 203.0.113.0/24");
+	apply(l, &p, a, a);
+	assert_hides(pod, "ip -4 route", "203.0.113.0/24");
+	leases_unref(a);
+	leases_unref(b);
+	host_state_free(&p.host);
+}
+
 static unsigned sockets_in_pod(struct lan *l)
 {
 	unsigned lines = 0;
@@ -536,6 +569,7 @@ int main(void)
 	    lan_test(test_no_carrier),
 	    lan_test(test_earlier_lease_is_confirmed_or_not),
 	    lan_test(test_leases_change_in_the_pod),
+	    lan_test(test_configured_routes_outlive_a_lease),
 	    lan_test(test_kept_without_a_lease_and_at_rest),
 	    lan_test(test_answer_of_another_vlan),
 	};
