@@ -216,6 +216,7 @@ static void read_times(const struct message *m, struct lease *l)
 
 static void read_classless(const struct option_value *v, struct lease *l)
 {
+	const struct ip_address on_link = {.family = IP_V4}; /* 0.0.0.0 */
 	struct cursor c = cursor_over(v->v, v->n);
 	while (cursor_left(&c) > 0 && l->n_routes < LEASE_ROUTES_MAX) {
 		struct lease_route r = {.destination = {.address = {.family = IP_V4}, .length = cursor_u8(&c)}};
@@ -228,8 +229,10 @@ static void read_classless(const struct option_value *v, struct lease *l)
 			return;
 		memcpy(r.destination.address.bytes, p, significant);
 		ip_prefix_mask(&r.destination);
-		if (is_host(&gateway)) /* 0.0.0.0: on the link */
+		if (is_host(&gateway))
 			r.gateway = gateway;
+		else if (!ip_address_equal(&gateway, &on_link))
+			continue;
 		l->routes[l->n_routes++] = r;
 	}
 }

@@ -120,6 +120,17 @@ static void test_router_alone_is_the_default(void **state)
 	assert_int_equal(a.lease.rebind, 3150);
 }
 
+/* Only 0.0.0.0 means that there is none. */
+static void test_routes_through_what_is_no_router(void **state)
+{
+	(void)state;
+	struct reply r = usual_reply(DHCP4_ACK, 9, "192.0.2.50", 3600);
+	reply_add(&r, 121, 21, "\x00\xff\xff\xff\xff\x08\x0a\xc0\x00\x02\x09\x00\x7f\x00\x00\x01\x00\xe0\x00\x00\x01");
+	struct dhcp4_answer a = decoded(&r);
+	assert_int_equal(a.lease.n_routes, 1);
+	assert_true(is_ip(&a.lease.routes[0].gateway, "192.0.2.9"));
+}
+
 static void test_overload_and_split(void **state)
 {
 	(void)state;
@@ -486,6 +497,7 @@ int main(void)
 	    cmocka_unit_test(test_frame_and_back),
 	    cmocka_unit_test(test_ack_with_everything),
 	    cmocka_unit_test(test_router_alone_is_the_default),
+	    cmocka_unit_test(test_routes_through_what_is_no_router),
 	    cmocka_unit_test(test_overload_and_split),
 	    cmocka_unit_test(test_what_is_no_lease),
 	    cmocka_unit_test(test_hostile_messages),
