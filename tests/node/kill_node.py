@@ -40,11 +40,13 @@ NICS = (
         "routes": [{"destination": "198.51.100.0/24", "gateway": "192.0.2.1"},
                    {"destination": "0.0.0.0/0", "gateway": "192.0.2.1", "table": 170}],
         "rules": [{"source": "192.0.2.70/32", "table": 170, "priority": 1070}],
+        "ethtool": {"features": {"tso": False, "gro": True}},
         "neighbors": [{"destination": "192.0.2.71", "hardwareAddr": "02:00:00:00:00:71"}]}),
     Spec("nic1", "ifb", "net1", "203.0.113.13/24", {
         "interface": {"name": "net1", "addresses": ["203.0.113.13/24"]}}),
     Spec("nic2", "veth", "net2", "198.18.2.70/24", {
-        "interface": {"name": "net2", "addresses": ["198.18.2.70/24"], "arpIgnore": 1}}),
+        "interface": {"name": "net2", "addresses": ["198.18.2.70/24"], "arpIgnore": 1, "forwarding": True,
+                      "disableEbpfPrograms": True}}),
     # In the pod it bears the name of another link of the host.
     Spec("nic3", "macvlan", LOWER, "198.18.4.44/24", {
         "interface": {"name": LOWER, "addresses": ["198.18.4.44/24"]}}),
