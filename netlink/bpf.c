@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/base/mark.h"
+#include "netlink/fd.h"
 
 /* The parts of union bpf_attr that have grown since the headers of Debian 12. The kernel takes any size whose tail is zero. */
 struct query {
@@ -26,13 +27,6 @@ static int call(int command, void *attr, size_t size)
 	long r = syscall(SYS_bpf, command, attr, size);
 	return r < 0 ? -errno : (int)r;
 }
-
-static void close_fd(const int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
-#define _cleanup_fd_ __attribute__((cleanup(close_fd)))
 
 /* ---- places ---------------------------------------------------------------------------------------------------------------------- */
 

@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/base/cleanup.h"
 #include "core/base/str.h"
+#include "netlink/fd.h"
 
 static const struct hook {
 	const char *name;
@@ -30,13 +30,6 @@ static const struct hook {
     [EBPF_TC_INGRESS] = {.name = "tc ingress"},
     [EBPF_TC_EGRESS] = {.name = "tc egress"},
 };
-
-static void close_fd(const int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
-#define _cleanup_fd_ __attribute__((cleanup(close_fd)))
 
 void ebpf_format(const struct ebpf_program *p, char *text, size_t size)
 {

@@ -15,16 +15,10 @@
 #include <unistd.h>
 
 #include "core/base/cleanup.h"
+#include "netlink/fd.h"
 #include "netlink/mover.h"
 
 static const char own_path[] = "/proc/thread-self/ns/net";
-
-static void closep(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
-#define _cleanup_fd_ _cleanup_(closep)
 
 int netns_open_own(int *ret_fd, struct error *e)
 {
