@@ -120,6 +120,16 @@ uint32_t address_settable_flags(const struct address *a)
 	return a->flags & mask;
 }
 
+void address_set_broadcast(struct address *a)
+{
+	unsigned host_bits = 32u - a->prefix.length;
+	if (a->prefix.address.family != IP_V4 || a->prefix.length >= 31 || a->broadcast.family != IP_NONE || a->peer.family != IP_NONE)
+		return;
+	a->broadcast = a->prefix.address;
+	for (unsigned bit = 0; bit < host_bits; bit++)
+		a->broadcast.bytes[3 - bit / 8] |= (uint8_t)(1u << bit % 8);
+}
+
 void address_list_free(struct address_list *l)
 {
 	free(l->v);

@@ -33,6 +33,8 @@ void address_list_free(struct address_list *l);
 struct nl_msg *address_dump_request(uint8_t family, int32_t ifindex);
 /* Of one link, in the kernel's order (primary before secondary). */
 int address_list(struct nlsock *s, int32_t ifindex, struct address_list *ret, struct error *e);
+/* The last address of its network, for an IPv4 address that has room for one and says nothing else. */
+void address_set_broadcast(struct address *a);
 /* Add it, or change flags and lifetimes of the one that is there. */
 int address_add(struct nlsock *s, int32_t ifindex, const struct address *a, struct error *e);
 int address_remove(struct nlsock *s, int32_t ifindex, const struct address *a, struct error *e);

@@ -55,16 +55,6 @@ static int configure_ethtool(struct job *j, const struct link *l, struct error *
 
 /* ---- addresses, routes, rules, neighbours ------------------------------------------------------------------------------------------ */
 
-static void set_broadcast(struct address *a)
-{
-	unsigned host_bits = 32u - a->prefix.length;
-	if (a->prefix.address.family != IP_V4 || a->prefix.length >= 31 || a->broadcast.family != IP_NONE || a->peer.family != IP_NONE)
-		return;
-	a->broadcast = a->prefix.address;
-	for (unsigned bit = 0; bit < host_bits; bit++)
-		a->broadcast.bytes[3 - bit / 8] |= (uint8_t)(1u << bit % 8);
-}
-
 static int configure_addresses(struct job *j, const struct link *l, struct error *e)
 {
 	const struct network_config *c = &j->plan->pod;
@@ -74,7 +64,7 @@ static int configure_addresses(struct job *j, const struct link *l, struct error
 		/* What was copied from the host says all of this itself. */
 		if (c->addresses_given || a.valid_lifetime == 0) {
 			a.valid_lifetime = a.preferred_lifetime = UINT32_MAX;
-			set_broadcast(&a);
+			address_set_broadcast(&a);
 		}
 		/* Detection would keep it unusable for the first seconds of the container's life. One that moves was looked for when the
 		 * host got it; for one that is configured, the claim's author is believed, as a container's runtime believes its IPAM. */

@@ -90,16 +90,6 @@ static uint32_t left_of(const struct lease *l, uint32_t seconds, uint64_t now)
 	return seconds == LEASE_FOR_EVER ? UINT32_MAX : gone >= seconds ? 0 : seconds - (uint32_t)gone;
 }
 
-static void set_broadcast(struct address *a)
-{
-	unsigned host_bits = 32u - a->prefix.length;
-	if (a->prefix.address.family != IP_V4 || a->prefix.length >= 31)
-		return;
-	a->broadcast = a->prefix.address;
-	for (unsigned bit = 0; bit < host_bits; bit++)
-		a->broadcast.bytes[3 - bit / 8] |= (uint8_t)(1u << bit % 8);
-}
-
 static struct address address_from(const struct lease *l, size_t i, uint64_t now)
 {
 	const struct lease_address *from = &l->addresses[i];
@@ -108,7 +98,7 @@ static struct address address_from(const struct lease *l, size_t i, uint64_t now
 	/* Detection would keep the address unusable for the first seconds of the container's life; DHCPv6 servers lend each once. */
 	if (from->prefix.address.family == IP_V6)
 		a.flags = IFA_F_NODAD;
-	set_broadcast(&a);
+	address_set_broadcast(&a);
 	return a;
 }
 
