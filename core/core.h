@@ -113,7 +113,7 @@ struct event {
 		} lease;
 		struct {
 			uint64_t op;
-			int result; /* 0 or negative errno */
+			int result; /* 0 or negative errno; ATTACH: -ESTALE = a lease has ended, ask for another */
 			const char *error;
 			/* by kind of effect: */
 			uint64_t netns_inode;        /* PIN */

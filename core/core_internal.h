@@ -220,6 +220,7 @@ void lease_start(struct core *c, struct attachment *a);       /* ask for them; t
 void lease_take(struct attachment *a, const struct event *e); /* the answer was good */
 void lease_tend(struct core *c, struct attachment *a);        /* it is in the pod: have them renewed, and give it what is new */
 void lease_drop(struct core *c, struct attachment *a, const char *sandbox); /* give them back, if there are any */
+void lease_ended(struct attachment *a);                                     /* before the pod had it: another is to be asked for */
 bool lease_return(struct core *c, struct attachment *a);                    /* of a pod that never used them; false = not yet */
 void lease_returned(struct attachment *a, const struct event *e);
 void lease_applied(struct core *c, struct attachment *a, const struct event *e);

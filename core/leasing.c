@@ -88,6 +88,13 @@ void lease_applied(struct core *c, struct attachment *a, const struct event *e)
 	a->lease_failing = true;
 }
 
+void lease_ended(struct attachment *a)
+{
+	leases_unref(a->record->leases);
+	a->record->leases = NULL;
+	claim_changed(a->claim);
+}
+
 /* On the host, by whom nothing else is to be done with the device. As with asking, the record says so first where the link is down. */
 bool lease_return(struct core *c, struct attachment *a)
 {

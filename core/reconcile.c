@@ -340,6 +340,9 @@ static void move_failed(struct core *c, struct attachment *a, const struct event
 	move_fail(c, a, text);
 	if (a->op_type == EFFECT_PROBE)
 		return;
+	/* Only the mover can tell: the times of a lease are of a clock that core does not have. */
+	if (attach && e->done.result == -ESTALE && a->place == PLACE_HOST)
+		lease_ended(a);
 	/* Mid-way: what is on the host may not be as it was. Nor is it if somebody put it there before our attach looked, and changed
 	 * nothing. */
 	bool changed = a->place == PLACE_UNKNOWN || (e->done.differences && *e->done.differences);

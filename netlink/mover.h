@@ -36,7 +36,7 @@ struct move_result {
 	char differences[512]; /* detach: what could not be restored, by name; "" = all is as it was */
 };
 /* Host → pod, configured as planned and up; or undone, with place PLACE_HOST. Idempotent: a device that is there already is configured
- * again. `leases` may be NULL; its addresses live as long as it says. */
+ * again. `leases` may be NULL; its addresses live as long as it says. -ESTALE, and nothing is changed, when one of them has ended. */
 int mover_attach(struct mover *m, const struct attach_plan *plan, const struct leases *leases, int netns_fd, struct move_result *ret,
                  struct error *e);
 /* The device in its pod gets what `leases` say, and loses what only `old` said (either may be NULL). */

@@ -120,6 +120,9 @@ int mover_attach(struct mover *m, const struct attach_plan *plan, const struct l
 	ret->place = at.place;
 	if (at.place == PLACE_GONE)
 		return error_set(e, -ENODEV, "%s (ifindex %d) does not exist any more", plan->host.ifname, plan->host.ifindex);
+	/* In the pod the lease can be asked for again; a pod that is to begin has been promised the address. */
+	if (at.place == PLACE_HOST && leases_have_ended(leases))
+		return error_set(e, -ESTALE, "the DHCP lease of %s ended before it came into the pod", at.link.ifname);
 	r = vrf_make(j.pod, &plan->pod, e);
 	if (r == 0 && at.place == PLACE_HOST)
 		job_hold_ebpf(&j);

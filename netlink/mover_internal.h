@@ -83,6 +83,8 @@ int job_configure(struct job *j, const struct link *l, struct error *e);
 /* What the job's leases give: MTU and addresses, and when the link is up, routes. What has expired is left out. */
 int job_lease_addresses(struct job *j, const struct link *l, struct error *e);
 int job_lease_routes(struct job *j, const struct link *l, struct error *e);
+/* Whether one that is held has ended meanwhile. NULL allowed. */
+bool leases_have_ended(const struct leases *leases);
 /* Of its steps, those that the kernel undoes when the last IPv4 address goes. */
 int job_configure_routes(struct job *j, const struct link *l, struct error *e);
 int job_configure_neighbours(struct job *j, const struct link *l, struct error *e);

@@ -167,6 +167,11 @@ static bool is_alive(const struct lease *l)
 	return l->held && left_of(l, l->valid, boottime_ms()) > 0;
 }
 
+bool leases_have_ended(const struct leases *leases)
+{
+	return leases && ((leases->v4.held && !is_alive(&leases->v4)) || (leases->v6.held && !is_alive(&leases->v6)));
+}
+
 static int add_routes(struct nlsock *s, int32_t ifindex, const struct attach_plan *plan, const struct lease *l, struct error *e)
 {
 	int r = 0;

@@ -214,6 +214,8 @@ MUTATIONS = [
              "\ta->claim->intent = a->claim->version;\n", "", 33712),
     Mutation("nobody renews", "promise 2", "reconcile.c",
              "bool keep = attachment_wants_leases(a) && !a->kept;", "bool keep = false;"),
+    Mutation("a lease that ended before the attach is tried again", "promise 2", "reconcile.c",
+             "\t\tlease_ended(a);", "\t\t;"),
     Mutation("leases of an earlier boot are used", "promise 2", "recover.c",
              "\t\tleases_unref(r->leases);\n\t\tr->leases = NULL;\n", ""),
     Mutation("a lease is kept when the device leaves the pod", "promise 3", "reconcile.c",

@@ -105,6 +105,10 @@ static void perform_attach(struct sim *s, struct pending *p, uint32_t how)
 	found(s, p, d, sandbox);
 	if (p->place == PLACE_GONE || sandbox < 0 || how == 1) {
 		p->result = p->place == PLACE_GONE ? -ENODEV : -EIO;
+		if (p->place == PLACE_HOST && sandbox >= 0 && lease_number(p->effect.move.leases)) {
+			p->result = -ESTALE; /* it lay for longer than it was lent for, and the server has it back */
+			d->lease = 0;
+		}
 		return;
 	}
 	d->told = false;

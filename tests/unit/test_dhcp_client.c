@@ -453,6 +453,28 @@ static void test_configured_routes_outlive_a_lease(void **state)
 	host_state_free(&p.host);
 }
 
+/* The pod would begin without the address that it was promised. */
+static void test_lease_that_ended_before_the_attach(void **state)
+{
+	struct lan *l = *state;
+	struct attach_plan p = dhcp_plan(l, true);
+	struct leases *a = made_leases("192.0.2.50/24", "192.0.2.1");
+	struct move_result r;
+	struct error e = {0};
+	char *before = settled_dump();
+	a->v4.taken_at -= 100000;
+	assert_int_equal(mover_attach(l->w->mover, &p, a, l->w->pod, &r, &e), -ESTALE);
+	assert_string_equal(e.text, "the DHCP lease of nic0 ended before it came into the pod");
+	assert_int_equal(r.place, PLACE_HOST);
+	assert_host_is_still(before);
+	a->v4.valid = LEASE_FOR_EVER;
+	a->v4.addresses[0].valid = LEASE_FOR_EVER;
+	attach_with(l, &p, a);
+	assert_shows(l->w->pod, "ip -4 addr show dev net1", "inet 192.0.2.50/24");
+	leases_unref(a);
+	host_state_free(&p.host);
+}
+
 static unsigned sockets_in_pod(struct lan *l)
 {
 	unsigned lines = 0;
@@ -570,6 +592,7 @@ int main(void)
 	    lan_test(test_earlier_lease_is_confirmed_or_not),
 	    lan_test(test_leases_change_in_the_pod),
 	    lan_test(test_configured_routes_outlive_a_lease),
+	    lan_test(test_lease_that_ended_before_the_attach),
 	    lan_test(test_kept_without_a_lease_and_at_rest),
 	    lan_test(test_answer_of_another_vlan),
 	};
