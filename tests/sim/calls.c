@@ -120,7 +120,7 @@ static void unprepared(struct sim *s, int pod, const struct effect *reply)
 		struct wclaim *c = &p->claims[k];
 		for (size_t i = 0; c->used && c->prepared && i < c->n; i++) {
 			const struct wdevice *d = &s->devices[c->devices[i]];
-			if (!d->exists || device_held(s, c->devices[i], c))
+			if (!d->exists || device_held(s, c->devices[i], c) || device_recorded(s, c->devices[i], c))
 				continue;
 			if (d->place != ON_HOST)
 				sim_break(s, "promise 1: %s was unprepared while nic%d is in a pod", c->ref.uid, c->devices[i]);

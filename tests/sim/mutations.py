@@ -99,7 +99,7 @@ MUTATIONS = [
     Mutation("a device that moved unasked is not looked for", "promise 2", "inventory.c",
              "\tif (d->present && a->place != PLACE_HOST) {", "\tif (false) {", 4581),
     Mutation("a detach begins while the file is just becoming final", "promise 2", "reconcile.c",
-             "if (claim->token_op || claim->token == TOKEN_FINAL", "if (claim->token == TOKEN_FINAL", 105032),
+             "if (claim->token_op || claim->token == TOKEN_FINAL", "if (claim->token == TOKEN_FINAL", 106198),
     Mutation("the file need not be gone before Unprepare is answered", "promise 2", "reconcile.c",
              " || claim->token != TOKEN_NONE || claim->token_op)", ")", 1744),
     # ---- promise 3: home as it was
@@ -190,7 +190,7 @@ MUTATIONS = [
              "\tif (a->record->state == DEVICE_ATTACHED) {\n\t\tdevice_apply(c, a->device, DEVICE_EVENT_RELEASED",
              "\tif (false) {\n\t\tdevice_apply(c, a->device, DEVICE_EVENT_RELEASED"),
     Mutation("a device pulled right after its detach is published", "promise 6", "reconcile.c",
-             "!a->device->present && a->stirred) {", "false) {", 51980),
+             "!a->device->present && a->stirred) {", "false) {", 6111),
     # ---- promise 7: the node keeps its own connectivity
     Mutation("an uplink is handed out by Prepare", "promise 7", "prepare.c",
              "\tif (d->uplink)\n", "\tif (false)\n"),

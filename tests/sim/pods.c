@@ -18,6 +18,17 @@ bool device_held(const struct sim *s, int device, const struct wclaim *but)
 	return false;
 }
 
+bool device_recorded(const struct sim *s, int device, const struct wclaim *but)
+{
+	char name[DEVICE_NAME_SIZE];
+	device_name(device, name);
+	for (size_t i = 0; i < s->n_records; i++)
+		for (size_t k = 0; k < s->records[i].n; k++)
+			if (!str_equal(s->records[i].ref.uid, but->ref.uid) && str_equal(s->records[i].devices[k].device, name))
+				return true;
+	return false;
+}
+
 bool device_taken(const struct sim *s, int device)
 {
 	for (int p = 0; p < PODS; p++)

@@ -228,8 +228,9 @@ bool calls_late(struct sim *s);      /* callers of what is past its deadline giv
 void pod_acts(struct sim *s, int pod);
 void pod_stop(struct sim *s, int pod);
 void sandbox_down(struct sim *s, int pod);
-bool device_held(const struct sim *s, int device, const struct wclaim *but); /* by another claim's success */
-bool device_taken(const struct sim *s, int device);                          /* by a claim the scheduler knows */
+bool device_held(const struct sim *s, int device, const struct wclaim *but);     /* by another claim's success */
+bool device_recorded(const struct sim *s, int device, const struct wclaim *but); /* by another claim's record */
+bool device_taken(const struct sim *s, int device);                              /* by a claim the scheduler knows */
 
 /* actions.c */
 void act(struct sim *s);

@@ -332,15 +332,18 @@ static void effect_inline(struct sim *s, struct effect *f)
 	}
 }
 
-/* What the daemon does inline, it does before anything else happens: pins and tokens are performed, and their results fed, at once. */
+/* What the daemon does inline, it does before anything else happens: pins and tokens are performed at once. Their results are fed at once,
+ * too, but for those of tokens that other events are queued before. */
 static bool inline_result(struct sim *s)
 {
 	for (size_t i = 0; i < s->n_pending; i++) {
-		enum effect_type type = s->pending[i].effect.type;
-		if (type != EFFECT_PIN && type != EFFECT_TOKEN)
+		struct pending *p = &s->pending[i];
+		enum effect_type type = p->effect.type;
+		if ((type != EFFECT_PIN && type != EFFECT_TOKEN) || p->performed)
 			continue;
-		perform(s, &s->pending[i], sim_choose(s, 12) == 11);
-		deliver(s, i);
+		perform(s, p, sim_choose(s, 12) == 11);
+		if (type == EFFECT_PIN || sim_choose(s, 16) < 15)
+			deliver(s, i);
 		return true;
 	}
 	return false;
