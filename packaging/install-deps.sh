@@ -19,6 +19,7 @@ check=(
 )
 node=( # the one-node stand-in of tests/node and the demo
 	python3 python3-grpcio python3-protobuf python3-yaml python3-h2 openssl curl
+	netbase # /etc/protocols, by which ip(8) knows the names of protocols
 	runc busybox-static iproute2 ethtool procps bpftool
 	dnsmasq-base isc-dhcp-server # the second for leases of seconds, which dnsmasq refuses to give
 	nodejs npm # @grpc/grpc-js is the second voice among the gRPC clients

@@ -103,9 +103,9 @@ def nic(name="nic0", prepare=(), **options):
     options.setdefault("fabric", ["198.18.0.1/24", "2001:db8:a::1/64"])
     if options.pop("make", True):
         cluster.net.add_nic(name, **options)
-    for command in prepare:
-        host(*command.split())
     try:
+        for command in prepare:
+            host(*command.split())
         cluster.wait_published(name)
         yield name
     finally:
