@@ -137,6 +137,25 @@ size_t bits_difference(const struct bytes *was, const struct bytes *is, uint32_t
 	return any ? n : 0;
 }
 
+int bits_ask(const struct ethtool_link *l, uint8_t command, int attribute, const uint32_t *value, const uint32_t *mask, size_t n_words,
+             struct error *e)
+{
+	_cleanup_nlmsg_ struct nl_msg *m = ethtool_request(l, command, ETHTOOL_FLAG_COMPACT_BITSETS | ETHTOOL_FLAG_OMIT_REPLY);
+	if (m && bitset_put(m, attribute, value, mask, n_words) < 0)
+		return error_set(e, -EMSGSIZE, "request too large");
+	return nlsock_ask(l->generic, m, NULL, NULL, e);
+}
+
+int bits_restore(const struct ethtool_link *l, uint8_t command, int attribute, const struct bytes *was, const struct bytes *is,
+                 struct error *e)
+{
+	uint32_t differ[BITSET_WORDS_MAX], on[BITSET_WORDS_MAX];
+	size_t n = bits_difference(was, is, differ, on);
+	for (size_t i = 0; i < n; i++)
+		on[i] &= differ[i];
+	return n ? bits_ask(l, command, attribute, on, differ, n, e) : 0;
+}
+
 int bits_keep(const uint32_t *changeable, const uint32_t *on, size_t n_words, struct bytes *ret)
 {
 	struct bytes b = {0};

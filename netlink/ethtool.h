@@ -39,5 +39,11 @@ int bitset_put(struct nl_msg *m, int attribute, const uint32_t *value, const uin
 /* Kept sets. `differ`: what is on otherwise than it was and can be changed both then and now. Returns the number of words, 0 = nothing
  * differs, or the two cannot be compared. */
 size_t bits_difference(const struct bytes *was, const struct bytes *is, uint32_t differ[BITSET_WORDS_MAX], uint32_t on[BITSET_WORDS_MAX]);
+/* Ask for switches with a request and an attribute of it. 0 also when the kernel does less than was asked; read back to know. */
+int bits_ask(const struct ethtool_link *l, uint8_t command, int attribute, const uint32_t *value, const uint32_t *mask, size_t n_words,
+             struct error *e);
+/* The same for what differs from what was. */
+int bits_restore(const struct ethtool_link *l, uint8_t command, int attribute, const struct bytes *was, const struct bytes *is,
+                 struct error *e);
 /* -ENOMEM. */
 int bits_keep(const uint32_t *changeable, const uint32_t *on, size_t n_words, struct bytes *ret);

@@ -109,22 +109,9 @@ static int table_get(const struct ethtool_link *l, struct feature_table *ret, st
 
 /* ---- giving back ----------------------------------------------------------------------------------------------------------------- */
 
-static int ask(const struct ethtool_link *l, const uint32_t *value, const uint32_t *mask, size_t n_words, struct error *e)
-{
-	_cleanup_nlmsg_ struct nl_msg *m =
-	    ethtool_request(l, ETHTOOL_MSG_FEATURES_SET, ETHTOOL_FLAG_COMPACT_BITSETS | ETHTOOL_FLAG_OMIT_REPLY);
-	if (m && bitset_put(m, ETHTOOL_A_FEATURES_WANTED, value, mask, n_words) < 0)
-		return error_set(e, -EMSGSIZE, "request too large");
-	return nlsock_ask(l->generic, m, NULL, NULL, e);
-}
-
 int features_restore(const struct ethtool_link *l, const struct bytes *was, const struct bytes *is, struct error *e)
 {
-	uint32_t differ[BITSET_WORDS_MAX], wanted[BITSET_WORDS_MAX];
-	size_t n = bits_difference(was, is, differ, wanted);
-	for (size_t i = 0; i < n; i++)
-		wanted[i] &= differ[i];
-	return n ? ask(l, wanted, differ, n, e) : 0;
+	return bits_restore(l, ETHTOOL_MSG_FEATURES_SET, ETHTOOL_A_FEATURES_WANTED, was, is, e);
 }
 
 void features_compare(const struct ethtool_link *l, const struct bytes *was, const struct bytes *is,
@@ -358,7 +345,7 @@ int features_apply(const struct ethtool_link *l, const struct ethtool_switch *wi
 	_cleanup_free_ struct feature_table *t = calloc(1, sizeof(*t));
 	if (!t)
 		return error_set(e, -ENOMEM, "out of memory");
-	r = ask(l, request.value, request.mask, request.n_words, e);
+	r = bits_ask(l, ETHTOOL_MSG_FEATURES_SET, ETHTOOL_A_FEATURES_WANTED, request.value, request.mask, request.n_words, e);
 	if (r == 0)
 		r = table_get(l, t, e);
 	return r == 0 ? features_check(t, wishes, n, e) : r;

@@ -84,21 +84,9 @@ static int table_get(const struct ethtool_link *l, struct private_flag_table *re
 
 /* ---- giving back ----------------------------------------------------------------------------------------------------------------- */
 
-static int ask(const struct ethtool_link *l, const uint32_t *value, const uint32_t *mask, size_t n_words, struct error *e)
-{
-	_cleanup_nlmsg_ struct nl_msg *m = ethtool_request(l, ETHTOOL_MSG_PRIVFLAGS_SET, ETHTOOL_FLAG_COMPACT_BITSETS);
-	if (m && bitset_put(m, ETHTOOL_A_PRIVFLAGS_FLAGS, value, mask, n_words) < 0)
-		return error_set(e, -EMSGSIZE, "request too large");
-	return nlsock_ask(l->generic, m, NULL, NULL, e);
-}
-
 int private_flags_restore(const struct ethtool_link *l, const struct bytes *was, const struct bytes *is, struct error *e)
 {
-	uint32_t differ[BITSET_WORDS_MAX], on[BITSET_WORDS_MAX];
-	size_t n = bits_difference(was, is, differ, on);
-	for (size_t i = 0; i < n; i++)
-		on[i] &= differ[i];
-	return n ? ask(l, on, differ, n, e) : 0;
+	return bits_restore(l, ETHTOOL_MSG_PRIVFLAGS_SET, ETHTOOL_A_PRIVFLAGS_FLAGS, was, is, e);
 }
 
 void private_flags_compare(const struct ethtool_link *l, const struct bytes *was, const struct bytes *is,
@@ -193,7 +181,7 @@ int private_flags_apply(const struct ethtool_link *l, const struct ethtool_switc
 	int r = private_flags_accept(l, wishes, n, &mask, &value, e);
 	if (r < 0)
 		return r;
-	r = ask(l, &value, &mask, 1, &ours);
+	r = bits_ask(l, ETHTOOL_MSG_PRIVFLAGS_SET, ETHTOOL_A_PRIVFLAGS_FLAGS, &value, &mask, 1, &ours);
 	if (r == 0)
 		r = table_get(l, &t, &ours);
 	return r < 0 ? error_set(e, r, "ethtool.privateFlags: %s", ours.text) : check(&t, wishes, n, e);
