@@ -8,6 +8,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/str.h"
+#include "netlink/attribute.h"
 
 enum { ADDRESS_ATTRIBUTE_MAX = IFA_PROTO };
 
@@ -18,22 +19,6 @@ static const struct nla_policy address_policy[ADDRESS_ATTRIBUTE_MAX + 1] = {
     [IFA_RT_PRIORITY] = {.type = NLA_U32},
     [IFA_PROTO] = {.type = NLA_U8},
 };
-
-static size_t family_length(uint8_t family)
-{
-	return family == IP_V4 ? 4 : 16;
-}
-
-static bool take_ip(const struct nlattr *a, uint8_t family, struct ip_address *ret)
-{
-	if (!a)
-		return true;
-	if (nla_len(a) != (int)family_length(family))
-		return false;
-	*ret = (struct ip_address){.family = family};
-	memcpy(ret->bytes, nla_data(a), family_length(family));
-	return true;
-}
 
 int address_parse(const struct nlmsghdr *h, struct address_message *ret)
 {
@@ -56,8 +41,8 @@ int address_parse(const struct nlmsghdr *h, struct address_message *ret)
 	                                        .preferred_lifetime = UINT32_MAX,
 	                                        .route_metric = tb[IFA_RT_PRIORITY] ? nla_get_u32(tb[IFA_RT_PRIORITY]) : 0,
 	                                        .protocol = tb[IFA_PROTO] ? nla_get_u8(tb[IFA_PROTO]) : 0}};
-	if (m.ifindex <= 0 || info.ifa_prefixlen > 8 * family_length(family) || !take_ip(tb[IFA_LOCAL], family, &local) ||
-	    !take_ip(tb[IFA_ADDRESS], family, &remote) || !take_ip(tb[IFA_BROADCAST], family, &m.address.broadcast))
+	if (m.ifindex <= 0 || info.ifa_prefixlen > 8 * attribute_ip_length(family) || !attribute_take_ip(tb[IFA_LOCAL], family, &local) ||
+	    !attribute_take_ip(tb[IFA_ADDRESS], family, &remote) || !attribute_take_ip(tb[IFA_BROADCAST], family, &m.address.broadcast))
 		return -EBADMSG;
 	/* LOCAL is ours and ADDRESS the peer's, but IPv6 says LOCAL only when there is a peer. */
 	if (local.family == IP_NONE)
@@ -188,11 +173,6 @@ int address_list(struct nlsock *s, int32_t ifindex, struct address_list *ret, st
 	return 0;
 }
 
-static bool put_ip(struct nl_msg *m, int type, const struct ip_address *a)
-{
-	return nla_put(m, type, (int)family_length(a->family), a->bytes) == 0;
-}
-
 static struct nl_msg *address_request(uint16_t type, uint16_t flags, int32_t ifindex, const struct address *a)
 {
 	const struct ip_address *local = &a->prefix.address;
@@ -202,7 +182,7 @@ static struct nl_msg *address_request(uint16_t type, uint16_t flags, int32_t ifi
 	                         .ifa_scope = a->scope,
 	                         .ifa_index = (uint32_t)ifindex};
 	_cleanup_nlmsg_ struct nl_msg *m = nlsock_request(type, flags, &info, sizeof(info));
-	if (!m || !put_ip(m, IFA_LOCAL, local) || !put_ip(m, IFA_ADDRESS, a->peer.family != IP_NONE ? &a->peer : local))
+	if (!m || !attribute_put_ip(m, IFA_LOCAL, local) || !attribute_put_ip(m, IFA_ADDRESS, a->peer.family != IP_NONE ? &a->peer : local))
 		return NULL;
 	return TAKE_PTR(m);
 }
@@ -214,7 +194,7 @@ int address_add(struct nlsock *s, int32_t ifindex, const struct address *a, stru
 		return error_set(e, -ENOMEM, "out of memory");
 	bool ok = nla_put_u32(m, IFA_FLAGS, address_settable_flags(a)) == 0;
 	if (a->broadcast.family == IP_V4)
-		ok &= put_ip(m, IFA_BROADCAST, &a->broadcast);
+		ok &= attribute_put_ip(m, IFA_BROADCAST, &a->broadcast);
 	if (a->label[0])
 		ok &= nla_put_string(m, IFA_LABEL, a->label) == 0;
 	if (a->route_metric > 0)

@@ -14,6 +14,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/str.h"
+#include "netlink/attribute.h"
 #include "netlink/kept_internal.h"
 #include "netlink/link_state.h"
 #include "netlink/route.h"
@@ -69,11 +70,6 @@ static bool parse(const struct nlmsghdr *h, struct nlattr *tb[ATTRIBUTE_TYPES_MA
 static bool number_is(const struct nlattr *a, uint32_t n)
 {
 	return a && nla_len(a) == (int)sizeof(n) && nla_get_u32(a) == n;
-}
-
-static bool text_is(const struct nlattr *a, const char *text)
-{
-	return a && nla_strcmp(a, text) == 0;
 }
 
 struct nlmsghdr *kept_next(const struct bytes *objects, const struct nlmsghdr *h)
@@ -223,7 +219,7 @@ static bool want(struct nlmsghdr *h, struct nlattr **tb, const struct kept_owner
 		struct fib_rule_hdr *info = header;
 		info->flags &= FIB_RULE_INVERT;
 		return (info->family == AF_INET || info->family == AF_INET6) &&
-		       (text_is(tb[FRA_IIFNAME], o->ifname) || text_is(tb[FRA_OIFNAME], o->ifname));
+		       (attribute_is_text(tb[FRA_IIFNAME], o->ifname) || attribute_is_text(tb[FRA_OIFNAME], o->ifname));
 	}
 	case RTM_NEWNEIGH: {
 		struct ndmsg *info = header;

@@ -183,27 +183,6 @@ static int add_routes(struct nlsock *s, int32_t ifindex, const struct attach_pla
 	return r;
 }
 
-/* Of any metric; a pod may have removed it itself. */
-static void remove_route(struct nlsock *s, int32_t ifindex, const struct route *r)
-{
-	struct ip_prefix to = r->destination;
-	ip_prefix_mask(&to);
-	struct rtmsg info = {.rtm_family = to.address.family == IP_V4 ? AF_INET : AF_INET6,
-	                     .rtm_dst_len = to.length,
-	                     .rtm_protocol = RTPROT_DHCP,
-	                     .rtm_scope = RT_SCOPE_NOWHERE, /* any */
-	                     .rtm_type = RTN_UNICAST};
-	int size = to.address.family == IP_V4 ? 4 : 16;
-	_cleanup_nlmsg_ struct nl_msg *m = nlsock_request(RTM_DELROUTE, 0, &info, sizeof(info));
-	if (!m || nla_put_u32(m, RTA_OIF, (uint32_t)ifindex) < 0 || nla_put_u32(m, RTA_TABLE, r->table ? r->table : RT_TABLE_MAIN) < 0)
-		return;
-	if (to.length > 0 && nla_put(m, RTA_DST, size, to.address.bytes) < 0)
-		return;
-	if (r->gateway.family != IP_NONE && nla_put(m, RTA_GATEWAY, size, r->gateway.bytes) < 0)
-		return;
-	(void)nlsock_ask(s, m, NULL, NULL, NULL);
-}
-
 static bool has_address(const struct lease *l, const struct ip_prefix *p)
 {
 	for (size_t i = 0; l && l->held && i < l->n_addresses; i++)
@@ -235,7 +214,7 @@ static void remove_stale(struct nlsock *s, int32_t ifindex, const struct attach_
 	for (size_t i = 0; old->held && i < old->n_routes; i++) {
 		struct route r = route_from(plan, old, i);
 		if (all || !has_route(l, &old->routes[i]))
-			remove_route(s, ifindex, &r);
+			(void)route_remove(s, ifindex, &r, NULL);
 	}
 	for (size_t i = 0; old->held && i < old->n_addresses; i++) {
 		const struct address a = {.prefix = old->addresses[i].prefix};

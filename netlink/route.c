@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/cleanup.h"
+#include "netlink/attribute.h"
 
 static const struct nla_policy route_policy[RTA_MAX + 1] = {
     [RTA_OIF] = {.type = NLA_U32},
@@ -14,28 +15,12 @@ static const struct nla_policy route_policy[RTA_MAX + 1] = {
     [RTA_MULTIPATH] = {.minlen = sizeof(struct rtnexthop)},
 };
 
-static size_t family_length(uint8_t family)
-{
-	return family == IP_V4 ? 4 : 16;
-}
-
-static bool take_ip(const struct nlattr *a, uint8_t family, struct ip_address *ret)
-{
-	if (!a)
-		return true;
-	if (nla_len(a) != (int)family_length(family))
-		return false;
-	*ret = (struct ip_address){.family = family};
-	memcpy(ret->bytes, nla_data(a), family_length(family));
-	return true;
-}
-
 /* The gateway of a route or of one of its next hops; false = malformed. */
 static bool take_gateway(struct nlattr *const *tb, uint8_t family, struct ip_address *ret, bool *partial)
 {
 	struct rtvia via;
 	if (!tb[RTA_VIA])
-		return take_ip(tb[RTA_GATEWAY], family, ret);
+		return attribute_take_ip(tb[RTA_GATEWAY], family, ret);
 	if (nla_len(tb[RTA_VIA]) < (int)sizeof(via))
 		return false;
 	memcpy(&via, nla_data(tb[RTA_VIA]), sizeof(via));
@@ -43,10 +28,10 @@ static bool take_gateway(struct nlattr *const *tb, uint8_t family, struct ip_add
 		*partial = true;
 		return true;
 	}
-	if (nla_len(tb[RTA_VIA]) != (int)(sizeof(via) + family_length(IP_V6)))
+	if (nla_len(tb[RTA_VIA]) != (int)(sizeof(via) + (size_t)attribute_ip_length(IP_V6)))
 		return false;
 	*ret = (struct ip_address){.family = IP_V6};
-	memcpy(ret->bytes, (const uint8_t *)nla_data(tb[RTA_VIA]) + sizeof(via), family_length(IP_V6));
+	memcpy(ret->bytes, (const uint8_t *)nla_data(tb[RTA_VIA]) + sizeof(via), (size_t)attribute_ip_length(IP_V6));
 	return true;
 }
 
@@ -152,8 +137,8 @@ int route_parse(const struct nlmsghdr *h, struct route_message *ret)
 	                                    .type = info.rtm_type,
 	                                    .tos = info.rtm_tos,
 	                                    .flags = (uint8_t)(info.rtm_flags & RTNH_F_ONLINK)}};
-	if (info.rtm_dst_len > 8 * family_length(family) || !take_ip(tb[RTA_DST], family, &m.route.destination.address) ||
-	    !take_gateway(tb, family, &m.route.gateway, &m.partial) || !take_ip(tb[RTA_PREFSRC], family, &m.route.source) ||
+	if (info.rtm_dst_len > 8 * attribute_ip_length(family) || !attribute_take_ip(tb[RTA_DST], family, &m.route.destination.address) ||
+	    !take_gateway(tb, family, &m.route.gateway, &m.partial) || !attribute_take_ip(tb[RTA_PREFSRC], family, &m.route.source) ||
 	    !take_metrics(tb[RTA_METRICS], &m.route))
 		return -EBADMSG;
 	if (tb[RTA_OIF])
@@ -210,11 +195,6 @@ struct nl_msg *route_dump_request(uint8_t family, uint32_t table, int32_t oif)
 
 /* ---- adding ---------------------------------------------------------------------------------------------------------------------- */
 
-static bool put_ip(struct nl_msg *m, int type, const struct ip_address *a)
-{
-	return a->family == IP_NONE || nla_put(m, type, (int)family_length(a->family), a->bytes) == 0;
-}
-
 static uint32_t table_of(uint32_t table)
 {
 	return table ? table : RT_TABLE_MAIN;
@@ -225,10 +205,10 @@ static bool put_gateway(struct nl_msg *m, uint8_t family, const struct ip_addres
 	uint8_t other[sizeof(struct rtvia) + 16];
 	const struct rtvia via = {.rtvia_family = gateway->family == IP_V4 ? AF_INET : AF_INET6};
 	if (gateway->family == IP_NONE || gateway->family == family)
-		return put_ip(m, RTA_GATEWAY, gateway);
+		return attribute_put_ip(m, RTA_GATEWAY, gateway);
 	memcpy(other, &via, sizeof(via));
-	memcpy(other + sizeof(via), gateway->bytes, family_length(gateway->family));
-	return nla_put(m, RTA_VIA, (int)(sizeof(via) + family_length(gateway->family)), other) == 0;
+	memcpy(other + sizeof(via), gateway->bytes, (size_t)attribute_ip_length(gateway->family));
+	return nla_put(m, RTA_VIA, (int)(sizeof(via) + (size_t)attribute_ip_length(gateway->family)), other) == 0;
 }
 
 static bool put_hops(struct nl_msg *m, int32_t ifindex, const struct route *r)
@@ -346,9 +326,9 @@ static int route_ask(struct nlsock *s, uint16_t type, uint16_t flags, int32_t if
 		return error_set(e, -ENOMEM, "out of memory");
 	bool ok =
 	    r->n_hops ? put_hops(m, ifindex, r) : nla_put_u32(m, RTA_OIF, (uint32_t)ifindex) == 0 && put_gateway(m, family, &r->gateway);
-	ok = ok && put_ip(m, RTA_PREFSRC, &r->source) && put_metrics(m, r);
+	ok = ok && attribute_put_ip(m, RTA_PREFSRC, &r->source) && put_metrics(m, r);
 	if (destination.length > 0)
-		ok = ok && put_ip(m, RTA_DST, &destination.address);
+		ok = ok && attribute_put_ip(m, RTA_DST, &destination.address);
 	if (table >= 256)
 		ok = ok && nla_put_u32(m, RTA_TABLE, table) == 0;
 	if (r->metric > 0)
@@ -383,6 +363,23 @@ int route_add(struct nlsock *s, int32_t ifindex, const struct route *r, struct e
 	return result < 0 ? error_set(e, result, "%s", ours.text) : 0;
 }
 
+int route_remove(struct nlsock *s, int32_t ifindex, const struct route *r, struct error *e)
+{
+	struct ip_prefix to = r->destination;
+	ip_prefix_mask(&to);
+	struct rtmsg info = {.rtm_family = to.address.family == IP_V4 ? AF_INET : AF_INET6,
+	                     .rtm_dst_len = to.length,
+	                     .rtm_protocol = r->protocol,
+	                     .rtm_scope = RT_SCOPE_NOWHERE, /* any */
+	                     .rtm_type = RTN_UNICAST};
+	_cleanup_nlmsg_ struct nl_msg *m = nlsock_request(RTM_DELROUTE, 0, &info, sizeof(info));
+	if (!m)
+		return error_set(e, -ENOMEM, "out of memory");
+	bool ok = nla_put_u32(m, RTA_OIF, (uint32_t)ifindex) == 0 && nla_put_u32(m, RTA_TABLE, table_of(r->table)) == 0 &&
+	          (to.length == 0 || attribute_put_ip(m, RTA_DST, &to.address)) && attribute_put_ip(m, RTA_GATEWAY, &r->gateway);
+	return ok ? nlsock_ask(s, m, NULL, NULL, e) : error_set(e, -EMSGSIZE, "request too large");
+}
+
 /* ---- neighbours ------------------------------------------------------------------------------------------------------------------ */
 
 int neighbour_parse(const struct nlmsghdr *h, int32_t *ret_ifindex, struct neighbour *ret)
@@ -401,7 +398,7 @@ int neighbour_parse(const struct nlmsghdr *h, int32_t *ret_ifindex, struct neigh
 	int len = nla_len(tb[NDA_LLADDR]);
 	if (len != 6 && len != 8 && len != 20)
 		return -ENOMSG;
-	if (!take_ip(tb[NDA_DST], info.ndm_family == AF_INET ? IP_V4 : IP_V6, &n.destination))
+	if (!attribute_take_ip(tb[NDA_DST], info.ndm_family == AF_INET ? IP_V4 : IP_V6, &n.destination))
 		return -EBADMSG;
 	n.mac.length = (uint8_t)len;
 	memcpy(n.mac.bytes, nla_data(tb[NDA_LLADDR]), (size_t)len);
@@ -417,7 +414,7 @@ int neighbour_add(struct nlsock *s, int32_t ifindex, const struct neighbour *n, 
 	_cleanup_nlmsg_ struct nl_msg *m = nlsock_request(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &info, sizeof(info));
 	if (!m)
 		return error_set(e, -ENOMEM, "out of memory");
-	if (!put_ip(m, NDA_DST, &n->destination) || nla_put(m, NDA_LLADDR, n->mac.length, n->mac.bytes) < 0)
+	if (!attribute_put_ip(m, NDA_DST, &n->destination) || nla_put(m, NDA_LLADDR, n->mac.length, n->mac.bytes) < 0)
 		return error_set(e, -EMSGSIZE, "request too large");
 	return nlsock_ask(s, m, NULL, NULL, e);
 }

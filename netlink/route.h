@@ -31,6 +31,8 @@ bool route_reduce(struct route_message *m, int32_t ifindex);
 struct nl_msg *route_dump_request(uint8_t family, uint32_t table, int32_t oif); /* AF_*; 0 = any */
 /* -EEXIST only when the one that is there leads elsewhere: the kernel's own for an address is replaced when it lacks what was asked for. */
 int route_add(struct nlsock *s, int32_t ifindex, const struct route *r, struct error *e);
+/* Of any metric, and with the protocol that it names. -ESRCH: it is not there. */
+int route_remove(struct nlsock *s, int32_t ifindex, const struct route *r, struct error *e);
 
 /* -ENOMSG when it is none a person made permanent. */
 int neighbour_parse(const struct nlmsghdr *h, int32_t *ret_ifindex, struct neighbour *ret);

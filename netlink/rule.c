@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/base/cleanup.h"
+#include "netlink/attribute.h"
 #include "netlink/kept_internal.h"
 #include "netlink/link_state.h"
 
@@ -33,11 +34,6 @@ static uint32_t number(const struct nlattr *a, uint32_t otherwise)
 	return a && nla_len(a) == (int)sizeof(uint32_t) ? nla_get_u32(a) : otherwise;
 }
 
-static bool text_is(const struct nlattr *a, const char *text)
-{
-	return a && nla_strcmp(a, text) == 0;
-}
-
 /* ---- of the host ----------------------------------------------------------------------------------------------------------------- */
 
 static bool table_has_routes(uint32_t table, const struct host_state *state)
@@ -57,9 +53,9 @@ static bool want(const struct fib_rule_hdr *info, struct nlattr **tb, const char
 	if ((info->family != AF_INET && info->family != AF_INET6) || info->action == FR_ACT_GOTO || tb[FRA_L3MDEV])
 		return false;
 	for (size_t i = 0; i < ELEMENTS(names); i++) {
-		if (text_is(names[i], ifname))
+		if (attribute_is_text(names[i], ifname))
 			named = true;
-		else if (names[i] && !text_is(names[i], "lo")) /* iif lo means what the namespace itself sends */
+		else if (names[i] && !attribute_is_text(names[i], "lo")) /* iif lo means what the namespace itself sends */
 			return false;
 	}
 	return named || (info->action == FR_ACT_TO_TBL && table_has_routes(number(tb[FRA_TABLE], info->table), state));
@@ -180,7 +176,7 @@ static struct nl_msg *renamed(const struct nlmsghdr *kept, const char *from, con
 	nlmsg_for_each_attr(a, (struct nlmsghdr *)kept, (int)sizeof(info), left)
 	{
 		bool name = nla_type(a) == FRA_IIFNAME || nla_type(a) == FRA_OIFNAME;
-		if (name && text_is(a, from))
+		if (name && attribute_is_text(a, from))
 			ok = ok && nla_put_string(m, nla_type(a), to) == 0;
 		else
 			ok = ok && nla_put(m, a->nla_type, nla_len(a), nla_data(a)) == 0;
