@@ -94,7 +94,7 @@ struct effect *move_start(struct core *c, struct attachment *a, enum effect_type
 	a->retry_at = NEVER;
 	a->touched |= type != EFFECT_PROBE;
 	a->from_pod = a->place != PLACE_HOST;
-	if (type == EFFECT_ATTACH || type == EFFECT_LEASE || type == EFFECT_LEASE_APPLY)
+	if (type == EFFECT_ATTACH || type == EFFECT_LEASE_APPLY)
 		f->move.leases = leases_ref(a->record->leases);
 	return f;
 }

@@ -45,7 +45,6 @@ struct lease_ask {
 	struct engine *engine;
 	uint64_t op;
 	struct attach_plan *plan;
-	struct leases *known;
 	struct claim_ref claim;
 	struct dhcp_place place;
 	struct dhcp_client *client;
@@ -62,7 +61,6 @@ static void ask_free(struct lease_ask *a)
 		a->next->link = a->link;
 	dhcp_client_close(a->client);
 	attach_plan_unref(a->plan);
-	leases_unref(a->known);
 	leases_unref(a->got);
 	free(a);
 	engine_check_drained(g);
@@ -135,7 +133,6 @@ static void ask_begin_done(struct worker_job *job)
 	                                     .mac = pod_mac(a->plan),
 	                                     .v4 = a->plan->pod.dhcp == 1,
 	                                     .v6 = a->plan->pod.dhcp6 == 1,
-	                                     .known = a->known,
 	                                     .limit_ms = LEASE_LIMIT_MS,
 	                                     .report = on_asked,
 	                                     .user = a};
@@ -162,7 +159,6 @@ void perform_lease(struct engine *g, struct effect *f)
 	*a = (struct lease_ask){.engine = g,
 	                        .op = f->op,
 	                        .plan = attach_plan_ref(f->move.plan),
-	                        .known = leases_ref(f->move.leases),
 	                        .claim = f->move.claim,
 	                        .next = g->lease_asks,
 	                        .link = &g->lease_asks};
