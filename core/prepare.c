@@ -57,6 +57,7 @@ void prepare_request(struct core *c, const struct event *e)
 			prepare_start(c, claim_new(c, &w->claims[i].ref));
 		} else if (claim->phase == CLAIM_UNPREPARED && !claim->record.n && !claim->store_op) {
 			/* Only its status was still to be told: begin again. */
+			claim_release_devices(c, claim);
 			claim->record = (struct claim_record){.ref = w->claims[i].ref};
 			prepare_start(c, claim);
 		} else if (claim->unprepare || claim->phase >= CLAIM_UNPREPARED) {
@@ -351,17 +352,19 @@ bool prepare_done(struct core *c, struct claim *claim, struct attachment *a, con
 	return false;
 }
 
-/* On disk for the first time: from now on a crash brings it back. */
+/* On disk for the first time since it was asked for: from now on a crash brings it back. The device tells, not the record: one of an
+ * earlier pod may still have been there, with a status to be told. */
 static void prepare_hold(struct core *c, struct claim *claim)
 {
 	for (size_t i = 0; i < claim->record.n; i++) {
 		struct attachment *a = &claim->attachments[i];
-		if (!a->device)
+		if (!a->device || a->device->state >= DEVICE_PREPARED)
 			continue;
 		device_apply(c, a->device, DEVICE_EVENT_PREPARED, a, 0, 0, NULL);
 		if (!a->device->present)
 			a->place = PLACE_UNKNOWN; /* it left while we were reading */
-		host_state_free(a->host);
+		if (a->host)
+			host_state_free(a->host);
 		free(a->host);
 		a->host = NULL;
 	}
@@ -381,12 +384,10 @@ void prepare_stored(struct core *c, struct claim *claim, int result, const char 
 		free(text);
 		return;
 	}
-	bool first = !claim->stored;
 	claim->stored = claim->storing;
 	claim->status_gone = false;
 	claim->status_digest = 0;
-	if (first)
-		prepare_hold(c, claim);
+	prepare_hold(c, claim);
 	claim->phase = claim->record.leasing ? CLAIM_LEASING : CLAIM_READY;
 	for (size_t i = 0; claim->record.leasing && i < claim->record.n; i++)
 		if (attachment_wants_leases(&claim->attachments[i]))

@@ -1,6 +1,8 @@
 """Runs the test functions of a file and ends with the line the gate reads."""
 
+import faulthandler
 import os
+import signal
 import sys
 import time
 import traceback
@@ -37,6 +39,7 @@ def run(namespace, lane, on_failure=None):
     """Run every test_* function in order of definition; arguments select by part of the name.
 
     The process exits from here: a failed stand-in may hold threads that nobody will wake."""
+    faulthandler.register(signal.SIGTERM, file=sys.stdout, chain=True)  # where it was when the time ran out
     wanted = sys.argv[1:]
     tests = [(name, function) for name, function in namespace.items()
              if name.startswith("test_") and callable(function)

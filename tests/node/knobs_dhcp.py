@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import threading
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
@@ -297,11 +298,13 @@ def surviving(work):
     cluster, errors, died = LANE.cluster, [], False
 
     def until_done():
+        cut = (KubeletError, PodFailed, ValueError)  # off in the middle: an error of the call, or of its connection
         try:
-            while True:
-                # Cut off in the middle: an error of the call, or of its connection.
-                with contextlib.suppress(KubeletError, PodFailed, ValueError):
+            until = time.monotonic() + 60
+            while time.monotonic() < until:
+                with contextlib.suppress(*cut):
                     return work()
+            work()
         except Exception as error:
             errors.append(error)
     thread = threading.Thread(target=until_done)

@@ -202,6 +202,31 @@ static void test_lease_of_an_unprepared_claim_is_freed(void **state)
 	end(&r);
 }
 
+static void see_prepared(const struct core_device_view *d, void *user)
+{
+	*(bool *)user |= str_equal(d->facts->name, "nic0") && d->state == DEVICE_PREPARED;
+}
+
+/* One claim, one pod after the other: the API server has not yet taken what is to be told of the first. */
+static void test_prepared_again_before_its_status_is_told(void **state)
+{
+	(void)state;
+	static const char *const configs[] = {"{}"};
+	struct run r;
+	struct claim_record record = {.ref = claim("first"), .unprepared = true};
+	bool prepared = false;
+	start(&r);
+	feed(&r, (struct event){.type = EVENT_RECORD, .record = &record});
+	see_devices(&r, 1);
+	r.configs = configs;
+	r.n_configs = 1;
+	ask(&r, EVENT_PREPARE, "first");
+	assert_string_equal(r.error, "");
+	core_devices(r.core, see_prepared, &prepared);
+	assert_true(prepared);
+	end(&r);
+}
+
 /* ---- names in a pod -------------------------------------------------------------------------------------------------------------- */
 
 static void test_names_in_a_pod(void **state)
@@ -237,6 +262,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_lease_without_a_device),
 	    cmocka_unit_test(test_lease_of_an_unprepared_claim_is_freed),
+	    cmocka_unit_test(test_prepared_again_before_its_status_is_told),
 	    cmocka_unit_test(test_names_in_a_pod),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
