@@ -82,6 +82,7 @@ struct pod_state {
 	struct mac mac;
 	struct ip_prefix addresses[16]; /* networkData.ips takes 16, protocols §4.5 */
 	size_t n_addresses;
+	struct rdma_state rdma;
 };
 
 /* One allocated device of a prepared claim. */

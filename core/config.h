@@ -106,6 +106,16 @@ struct ethtool_settings {
 	uint32_t v[ETHTOOL_SETTINGS];
 };
 
+/* What a claim wants its VF to have at the PF. */
+struct vf_config {
+	bool has_vlan, has_spoofchk, has_trust, has_min_rate, has_max_rate; /* a record of an earlier version has none */
+	uint32_t vlan;                                                      /* 0 = untagged */
+	uint32_t qos;                                                       /* 0 … 7, of the VLAN */
+	uint32_t vlan_protocol;                                             /* ETH_P_8021Q or ETH_P_8021AD in host order; 0 = not given */
+	uint32_t min_rate, max_rate;                                        /* Mb/s; 0 = no limit */
+	int8_t spoofchk, trust;
+};
+
 /* One NetworkConfig document. `has_…`/tri-states: -1 = not given. */
 struct network_config {
 	char ifname[IFNAME_SIZE]; /* "" = host's name */
@@ -130,6 +140,8 @@ struct network_config {
 	struct ethtool_switch *private_flags;
 	size_t n_private_flags;
 	struct ethtool_settings ethtool;
+	struct vf_config vf;
+	int8_t rdma_umad, rdma_issm; /* -1 not given; the character devices that manage a fabric */
 	char profile[ATTRIBUTE_TEXT_SIZE];
 };
 
@@ -170,6 +182,30 @@ struct vf_settings {
 	int8_t link_state;                 /* IFLA_VF_LINK_STATE_*; -1 = not said */
 };
 
+/* A character device that a container gets with an RDMA device. */
+struct rdma_node {
+	char path[48]; /* "/dev/infiniband/uverbs0", the same in the container */
+	uint32_t major, minor;
+	uint32_t mode; /* permission bits */
+	uint32_t uid, gid;
+};
+enum { RDMA_NODES_MAX = 8 };
+/* An RDMA device as an attachment has it: at Prepare on the host (host_state), after the attach in the pod (pod_state). The kernel makes
+ * its character devices anew when it moves, under other numbers. */
+struct rdma_state {
+	char name[ATTRIBUTE_TEXT_SIZE]; /* "" = there is none */
+	uint64_t guid;                  /* of the node, host order */
+	uint32_t index;                 /* the kernel's; stays when it moves or is renamed */
+	uint8_t protocol;               /* enum rdma_protocol */
+	bool exclusive;                 /* it moves; else it stays on the host, and only its character devices are given */
+	size_t n_nodes;
+	struct rdma_node nodes[RDMA_NODES_MAX];
+	/* In a pod: the RoCE v2 entry of the GID table that an address of the pod has. */
+	uint8_t gid_port;  /* counts from 1; 0 = there is none */
+	int32_t gid_index; /* of that port's table */
+	struct ip_address gid;
+};
+
 /* What the host side of a device was before it left: promise 3. Taken by the netlink adapter at Prepare. */
 struct host_state {
 	int32_t ifindex;
@@ -206,6 +242,7 @@ struct host_state {
 	struct bytes ebpf;          /* programs on the link, with the numbers that the kernel gave them (netlink/ebpf_kept.h) */
 	struct ethtool_settings ethtool;
 	struct vf_settings vf;
+	struct rdma_state rdma; /* a device without a netdev has this and nothing else */
 };
 int host_state_copy(const struct host_state *from, struct host_state *ret);
 void host_state_free(struct host_state *s);

@@ -10,7 +10,14 @@
 
 void network_config_init(struct network_config *c)
 {
-	*c = (struct network_config){.dhcp = -1, .dhcp6 = -1, .disable_ebpf = -1, .forwarding = -1, .arp_ignore = -1, .arp_announce = -1};
+	*c = (struct network_config){.dhcp = -1,
+	                             .dhcp6 = -1,
+	                             .disable_ebpf = -1,
+	                             .forwarding = -1,
+	                             .arp_ignore = -1,
+	                             .arp_announce = -1,
+	                             .rdma_umad = -1,
+	                             .rdma_issm = -1};
 }
 
 void network_config_free(struct network_config *c)

@@ -159,7 +159,9 @@ enum effect_type {
  * resolved before the CreateContainer hook is called, and a hook whose plugin dies is skipped. So the door has three positions: NONE     no
  * file: CreateContainer is refused. PENDING  while an attach is under way and the hook will hold the container back: a file that resolves
  * only as long as this very process lives, and that mounts a marker which exists only while the devices are in the pod, so that a container
- * let through by our death cannot start. FINAL    the devices are in the pod: the marker exists, a plain file. */
+ * let through by our death cannot start. FINAL    the devices are in the pod: the marker exists, a plain file.
+ * A claim whose character devices get other numbers by the move (an RDMA device in exclusive mode) has no PENDING: RunPodSandbox is
+ * answered when they are there. */
 enum token { TOKEN_NONE, TOKEN_PENDING, TOKEN_FINAL };
 
 struct prepared_device {
@@ -193,6 +195,8 @@ struct effect {
 			char device[DEVICE_NAME_SIZE];
 			int32_t ifindex;
 			char ifname[IFNAME_SIZE];
+			char rdma_device[ATTRIBUTE_TEXT_SIZE]; /* "" = none; without a netdev (ifindex 0) it is all there is */
+			bool rdma_umad, rdma_issm;             /* these character devices, too */
 			struct network_config *wanted; /* owned by the effect; of it the ethtool part: -EINVAL if the device has not what
 			                                  it asks for. NULL = nothing is asked for */
 		} snapshot;
@@ -211,8 +215,10 @@ struct effect {
 		struct {
 			struct claim_ref claim;
 			enum token token;
-			uint32_t sandbox_pid; /* FINAL: the sandbox's process, 0 = unknown, and */
-			uint64_t netns_inode; /* the namespace it must be in */
+			uint32_t sandbox_pid;    /* FINAL: the sandbox's process, 0 = unknown, and */
+			uint64_t netns_inode;    /* the namespace it must be in */
+			struct rdma_node *nodes; /* PENDING, FINAL: for the claim's containers; owned by the effect */
+			size_t n_nodes;
 		} token;
 		struct {
 			struct claim_ref claim;

@@ -16,6 +16,17 @@ enum {
 	IFNAME_SIZE = 16,      /* IFNAMSIZ */
 	ATTRIBUTE_TEXT_SIZE = 65,
 	PCI_ADDRESS_SIZE = 20,
+	NUMA_NODES_MAX = 16, /* elements of a list attribute, protocols §5 */
+};
+
+/* What an RDMA device's ports speak; by RDMA_NLDEV_ATTR_DEV_PROTOCOL and the link layer. */
+enum rdma_protocol {
+	RDMA_PROTOCOL_UNKNOWN,
+	RDMA_PROTOCOL_IB,
+	RDMA_PROTOCOL_ROCE,
+	RDMA_PROTOCOL_IWARP,
+	RDMA_PROTOCOL_USNIC,
+	RDMA_PROTOCOL_OPA
 };
 
 struct device_facts {
@@ -45,11 +56,26 @@ struct device_facts {
 	char pci_subsystem[8];
 	char pcie_root[ATTRIBUTE_TEXT_SIZE];
 	char driver[32];
-	char pf_ifname[IFNAME_SIZE]; /* of the PF when this is a VF */
-	uint32_t pf_mtu;             /* 0 = not a VF, or the PF has no netdev here */
-	int32_t numa_node;           /* -1 = unknown */
+	char firmware[32];                   /* as ethtool -i has it; "" = not said */
+	char switch_id[ATTRIBUTE_TEXT_SIZE]; /* of the switch ASIC it is a port of, in hexadecimal; "" = none */
+	char pf_address[PCI_ADDRESS_SIZE];   /* of the PF when this is a VF; "" = it is none */
+	char pf_ifname[IFNAME_SIZE];
+	uint32_t pf_mtu;   /* 0 = not a VF, or the PF has no netdev here */
+	int32_t vf_index;  /* which of its PF's VFs this is; -1 = not a VF, or unknown */
+	uint32_t speed;    /* Mb/s; 0 = unknown, or there is no link */
+	int32_t numa_node; /* -1 = unknown */
 	int32_t sriov_vfs;
+	int32_t
+	    vfs_away; /* of a PF: VFs that somebody uses without a claim: bound to a driver for user space, or their netdev is elsewhere */
+	size_t n_numa_nodes; /* the node and those as near to it on its socket (dranet-behaviour §2.6), ascending behind the first */
+	int32_t numa_nodes[NUMA_NODES_MAX];
+
+	/* The RDMA device; "" = none. The others are what RDMA netlink says of it, zero where that does not know it. */
 	char rdma_device[ATTRIBUTE_TEXT_SIZE];
+	uint64_t rdma_guid; /* of the node, host order */
+	uint32_t rdma_index;
+	uint8_t rdma_protocol; /* enum rdma_protocol */
+	bool rdma_exclusive;   /* it belongs to one network namespace, and leaves with its netdev */
 
 	bool up; /* IFF_UP */
 	bool loopback;

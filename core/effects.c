@@ -125,6 +125,9 @@ static void effect_clear(struct effect *f)
 	case EFFECT_STATUS:
 		free(f->status.devices);
 		break;
+	case EFFECT_TOKEN:
+		free(f->token.nodes);
+		break;
 	case EFFECT_REPLY_PREPARE:
 	case EFFECT_REPLY_UNPREPARE:
 		for (size_t i = 0; i < f->reply.n; i++)
@@ -150,7 +153,6 @@ static void effect_clear(struct effect *f)
 	case EFFECT_UNPIN:
 	case EFFECT_STORE:
 	case EFFECT_FORGET:
-	case EFFECT_TOKEN:
 	case EFFECT_PUBLISH:
 	case EFFECT_TYPE_MAX:
 		break;

@@ -70,6 +70,18 @@ static const struct member sandbox_members[] = {
 };
 SHAPE(sandbox, sandbox);
 
+static const struct member node_members[] = {
+    M_TEXT(rdma_node, path, ANY_TEXT), M(rdma_node, U32, major), M(rdma_node, U32, minor),
+    M(rdma_node, U32, mode),           M(rdma_node, U32, uid),   M(rdma_node, U32, gid),
+};
+SHAPE(node, rdma_node);
+static const struct member rdma_members[] = {
+    M_TEXT(rdma_state, name, NAME_TEXT), M(rdma_state, U64, guid),       M(rdma_state, U32, index),
+    M(rdma_state, U8, protocol),         M(rdma_state, BOOL, exclusive), M_ARRAY_LATER(rdma_state, nodes, n_nodes, node_shape),
+    M(rdma_state, U8, gid_port),         M(rdma_state, I32, gid_index),  M(rdma_state, ADDRESS, gid),
+};
+SHAPE(rdma, rdma_state);
+
 static const struct member prefix_members[] = {{.name = "prefix", .type = PREFIX, .offset = 0}};
 SHAPE(prefix, ip_prefix);
 
@@ -82,8 +94,12 @@ static const struct member pod_state_members[] = {
      .shape = &prefix_shape,
      .count_offset = offsetof(struct pod_state, n_addresses),
      .max = SIZE_OF(pod_state, addresses) / sizeof(struct ip_prefix)},
+    M_STRUCT_LATER(pod_state, rdma, rdma_shape),
 };
 SHAPE(pod_state, pod_state);
+
+static const struct member numa_members[] = {{.name = "node", .type = I32, .offset = 0}};
+static const struct shape numa_shape = {sizeof(int32_t), numa_members, ELEMENTS(numa_members)};
 
 static const struct member facts_members[] = {
     M_TEXT(device_facts, name, UID_TEXT),
@@ -121,6 +137,17 @@ static const struct member facts_members[] = {
     M(device_facts, BOOL, hidden),
     M_TEXT_LATER(device_facts, tc_filters, ANY_TEXT),
     M_TEXT_LATER(device_facts, tcx_programs, ANY_TEXT),
+    M_TEXT_LATER(device_facts, firmware, ANY_TEXT),
+    M_TEXT_LATER(device_facts, switch_id, ANY_TEXT),
+    M_TEXT_LATER(device_facts, pf_address, NAME_TEXT),
+    M_LATER(device_facts, I32, vf_index),
+    M_LATER(device_facts, U32, speed),
+    M_LATER(device_facts, I32, vfs_away),
+    M_ARRAY_LATER(device_facts, numa_nodes, n_numa_nodes, numa_shape),
+    M_LATER(device_facts, U64, rdma_guid),
+    M_LATER(device_facts, U32, rdma_index),
+    M_LATER(device_facts, U8, rdma_protocol),
+    M_LATER(device_facts, BOOL, rdma_exclusive),
 };
 SHAPE(facts, device_facts);
 
@@ -218,6 +245,13 @@ static const struct member settings_members[] = {
 SHAPE(settings, ethtool_settings);
 static_assert(ELEMENTS(settings_members) == ETHTOOL_SETTINGS + 1, "each setting has a member");
 
+static const struct member vf_config_members[] = {
+    M(vf_config, BOOL, has_vlan),     M(vf_config, BOOL, has_spoofchk), M(vf_config, BOOL, has_trust), M(vf_config, BOOL, has_min_rate),
+    M(vf_config, BOOL, has_max_rate), M(vf_config, U32, vlan),          M(vf_config, U32, qos),        M(vf_config, U32, vlan_protocol),
+    M(vf_config, U32, min_rate),      M(vf_config, U32, max_rate),      M(vf_config, I8, spoofchk),    M(vf_config, I8, trust),
+};
+SHAPE(vf_config, vf_config);
+
 static const struct member config_members[] = {
     M_TEXT(network_config, ifname, NAME_TEXT),
     M(network_config, U32, mtu),
@@ -240,6 +274,9 @@ static const struct member config_members[] = {
     M_LIST_LATER(network_config, features, n_features, switch_shape),
     M_LIST_LATER(network_config, private_flags, n_private_flags, switch_shape),
     M_STRUCT_LATER(network_config, ethtool, settings_shape),
+    M_STRUCT_LATER(network_config, vf, vf_config_shape),
+    M_LATER(network_config, I8, rdma_umad),
+    M_LATER(network_config, I8, rdma_issm),
 };
 SHAPE(config, network_config);
 
@@ -285,6 +322,7 @@ static const struct member host_members[] = {
     M_LATER(host_state, BYTES, ebpf),
     M_STRUCT_LATER(host_state, ethtool, settings_shape),
     M_STRUCT_LATER(host_state, vf, vf_shape),
+    M_STRUCT_LATER(host_state, rdma, rdma_shape),
 };
 SHAPE(host, host_state);
 
@@ -357,19 +395,22 @@ const struct shape record_shape = {sizeof(struct claim_record), record_members, 
 /* A member that came or went in a header must come or go in its table, too. */
 #define MEMBERS_FIT(s, bytes) static_assert(sizeof(void *) != 8 || sizeof(struct s) == (bytes), "the table of struct " #s " must follow it")
 MEMBERS_FIT(claim_record, 1824);
-MEMBERS_FIT(attachment_record, 1016);
+MEMBERS_FIT(attachment_record, 1688);
 MEMBERS_FIT(sandbox, 1028);
-MEMBERS_FIT(pod_state, 336);
-MEMBERS_FIT(attach_plan, 1920);
-MEMBERS_FIT(device_facts, 1020);
-MEMBERS_FIT(host_state, 544);
-MEMBERS_FIT(network_config, 352);
+MEMBERS_FIT(pod_state, 1008);
+MEMBERS_FIT(attach_plan, 2848);
+MEMBERS_FIT(device_facts, 1240);
+MEMBERS_FIT(host_state, 1216);
+MEMBERS_FIT(network_config, 384);
 MEMBERS_FIT(address, 92);
 MEMBERS_FIT(route, 328);
 MEMBERS_FIT(rule, 92);
 MEMBERS_FIT(neighbour, 38);
 MEMBERS_FIT(link_sizes, 20);
 MEMBERS_FIT(vf_settings, 76);
+MEMBERS_FIT(vf_config, 32);
+MEMBERS_FIT(rdma_state, 672);
+MEMBERS_FIT(rdma_node, 68);
 MEMBERS_FIT(next_hop, 28);
 MEMBERS_FIT(ethtool_settings, 92);
 MEMBERS_FIT(ethtool_switch, 34);

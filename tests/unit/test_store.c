@@ -130,7 +130,35 @@ static void fill_facts(struct device_facts *f)
 	                           .ebpf = true,
 	                           .tc_filters = "dummy_bpf.o:[classifier]",
 	                           .tcx_programs = "handle_ingress",
-	                           .hidden = true};
+	                           .hidden = true,
+	                           .firmware = "22.41.1000 (MT_0000000359)",
+	                           .switch_id = "c2b8d8b1f5e84a11",
+	                           .pf_address = "0000:8a:00.0",
+	                           .vf_index = 3,
+	                           .speed = 400000,
+	                           .vfs_away = 2,
+	                           .n_numa_nodes = 2,
+	                           .numa_nodes = {1, 0},
+	                           .rdma_guid = 0x1122334455667788,
+	                           .rdma_index = 4,
+	                           .rdma_protocol = RDMA_PROTOCOL_ROCE,
+	                           .rdma_exclusive = true};
+}
+
+static struct rdma_state rdma_state(void)
+{
+	struct rdma_state s = {
+	    .name = "mlx5_2",
+	    .guid = 0x1122334455667788,
+	    .index = 4,
+	    .protocol = RDMA_PROTOCOL_ROCE,
+	    .exclusive = true,
+	    .n_nodes = 2,
+	    .nodes = {{"/dev/infiniband/uverbs2", 231, 194, 0666, 0, 0}, {"/dev/infiniband/rdma_cm", 10, 122, 0660, 1, 2}},
+	    .gid_port = 1,
+	    .gid_index = 3};
+	ip_address_parse("192.0.2.1", &s.gid);
+	return s;
 }
 
 static struct bytes bytes(const char *text, size_t n)
@@ -184,6 +212,7 @@ static void fill_host(struct host_state *h)
 	                                .trust = 0,
 	                                .rss_query = -1,
 	                                .link_state = 2}};
+	h->rdma = rdma_state();
 	h->alias = bytes("\xff not UTF-8", 12);
 	h->altnames = BYTES("enp1s0\0storage-rail-1");
 	h->ipv4 = BYTES("\1\0\0\0");
@@ -215,6 +244,16 @@ static void fill_config(struct network_config *c)
 	    .addresses_given = true,
 	    .vrf_name = "blue",
 	    .vrf_table = 1200,
+	    .vf = {.has_vlan = true,
+	           .has_trust = true,
+	           .has_max_rate = true,
+	           .vlan = 100,
+	           .qos = 5,
+	           .vlan_protocol = 0x88a8,
+	           .max_rate = 1000,
+	           .trust = 1},
+	    .rdma_umad = 1,
+	    .rdma_issm = -1,
 	    .ethtool = {.given = 1u << RING_TX | 1u << COALESCE_STATS_USECS, .v = {[RING_TX] = 512, [PAUSE_TX] = 1}},
 	    .profile = "acme.example/overlay"};
 	c->addresses = addresses(&c->n_addresses);
@@ -278,6 +317,7 @@ static struct claim_record full_record(const char *uid)
 	a->pod.addresses[0] = prefix("192.0.2.1/24");
 	a->pod.addresses[1] = prefix("2001:db8::1/64");
 	a->pod.n_addresses = 2;
+	a->pod.rdma = rdma_state();
 	a->leases = leases();
 	r.devices[1] = (struct attachment_record){
 	    .request = "watch", .pool = "node-a", .admin_access = true, .device = "eth9", .state = DEVICE_PREPARED};
@@ -324,6 +364,7 @@ static void assert_same_plan(const struct attach_plan *a, const struct attach_pl
 	}
 	ASSERT_SAME(&a->host, &b->host, struct host_state, ethtool);
 	ASSERT_SAME(&a->host, &b->host, struct host_state, vf);
+	ASSERT_SAME(&a->host, &b->host, struct host_state, rdma);
 	assert_int_equal(a->pod.n_addresses, b->pod.n_addresses);
 	assert_memory_equal(a->pod.addresses, b->pod.addresses, a->pod.n_addresses * sizeof(struct address));
 	assert_int_equal(a->pod.n_routes, b->pod.n_routes);
@@ -340,6 +381,9 @@ static void assert_same_plan(const struct attach_plan *a, const struct attach_pl
 	assert_int_equal(a->pod.n_private_flags, b->pod.n_private_flags);
 	assert_memory_equal(a->pod.private_flags, b->pod.private_flags, a->pod.n_private_flags * sizeof(struct ethtool_switch));
 	ASSERT_SAME(&a->pod, &b->pod, struct network_config, ethtool);
+	ASSERT_SAME(&a->pod, &b->pod, struct network_config, vf);
+	ASSERT_SAME(&a->pod, &b->pod, struct network_config, rdma_umad);
+	ASSERT_SAME(&a->pod, &b->pod, struct network_config, rdma_issm);
 	ASSERT_SAME(&a->pod, &b->pod, struct network_config, profile);
 }
 
