@@ -8,6 +8,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/str.h"
 #include "k8s/json_value.h"
+#include "k8s/object_parts.h"
 
 /* The server cuts a generateName at 58 bytes before it adds its five (protocols §6.2); the index at the front always stays. */
 enum { GENERATE_NAME_MAX = 58, INDEX_DIGITS = 5, INDEX_DIGITS_MAX = 8 };
@@ -79,7 +80,7 @@ bool slice_says(const struct slice_observed *o, const struct slice_digest *want)
 	return slice_digest_equal(&o->digest, want) || (o->accepted && slice_digest_equal(&o->wrote, want));
 }
 
-static json_t *attribute_new(const struct attribute *at)
+json_t *attribute_encode(const struct attribute *at)
 {
 	switch (at->type) {
 	case ATTRIBUTE_STRING:
@@ -97,7 +98,7 @@ static json_t *device_new(const struct device_facts *facts, bool basic)
 	size_t n = device_attributes(facts, attributes);
 	json_t *map = json_object();
 	for (size_t i = 0; i < n; i++)
-		json_object_set_new(map, attributes[i].name, attribute_new(&attributes[i]));
+		json_object_set_new(map, attributes[i].name, attribute_encode(&attributes[i]));
 	if (!map || json_object_size(map) != n) {
 		json_decref(map);
 		return NULL;

@@ -7,6 +7,7 @@
 #include "core/base/str.h"
 #include "k8s/api_private.h"
 #include "k8s/json_value.h"
+#include "k8s/object_parts.h"
 #include "k8s/objects.h"
 
 enum { STATUS_TIMEOUT_MS = 10000, CACHED_CLAIMS_MAX = 256, IPS_MAX = 16, MESSAGE_MAX = 1024 };
@@ -143,7 +144,7 @@ static bool list_has(const json_t *list, const char *text)
 	return false;
 }
 
-static json_t *network_data_new(const struct pod_state *pod)
+json_t *network_data_encode(const struct pod_state *pod)
 {
 	json_t *ips = json_array(), *data = json_pack("{s:s}", "interfaceName", pod->ifname);
 	char text[IP_TEXT_MAX], mac[MAC_TEXT_MAX];
@@ -238,7 +239,7 @@ static json_t *device_new(const char *driver, const struct device_status *d, con
 	if (d->share_id && *d->share_id)
 		json_object_set_new(device, "shareID", json_string(d->share_id));
 	if (d->pod)
-		json_object_set_new(device, "networkData", network_data_new(d->pod));
+		json_object_set_new(device, "networkData", network_data_encode(d->pod));
 	json_t *data = data_new(d->leases);
 	if (data)
 		json_object_set_new(device, "data", data);
