@@ -52,10 +52,11 @@ struct claim_config {
 struct claim_object {
 	struct claim_ref ref;
 	bool allocated;
-	size_t n_reserved;            /* entries in status.reservedFor */
-	bool reserved_for_pod;        /* the only entry is a pod: */
-	struct pod_ref pod;           /* namespace is the claim's */
-	struct claim_result *results; /* of our driver only */
+	size_t n_reserved;                   /* entries in status.reservedFor */
+	bool reserved_for_pod;               /* the only entry is a pod: */
+	struct pod_ref pod;                  /* namespace is the claim's */
+	char pod_claim_name[NAMESPACE_SIZE]; /* what the pod calls it, when it was made from a template; "" = it was not */
+	struct claim_result *results;        /* of our driver only */
 	size_t n_results;
 	struct claim_config *configs; /* of our driver only, class ones first as allocated */
 	size_t n_configs;
@@ -105,11 +106,12 @@ struct attachment_record {
 struct claim_record {
 	struct claim_ref ref;
 	struct pod_ref pod;
-	struct sandbox sandbox; /* id "" = none yet */
-	uint64_t netns_inode;   /* of the pinned namespace, 0 = none */
-	bool wants_pod;         /* the devices belong in the sandbox (else on the host) */
-	bool leasing;           /* Prepare still asks for leases: links may be up on the host that were not */
-	bool unprepared;        /* only the status remains to be told */
+	char pod_claim_name[NAMESPACE_SIZE]; /* "" = not made from a template */
+	struct sandbox sandbox;              /* id "" = none yet */
+	uint64_t netns_inode;                /* of the pinned namespace, 0 = none */
+	bool wants_pod;                      /* the devices belong in the sandbox (else on the host) */
+	bool leasing;                        /* Prepare still asks for leases: links may be up on the host that were not */
+	bool unprepared;                     /* only the status remains to be told */
 	size_t n;
 	struct attachment_record *devices;
 };

@@ -237,6 +237,7 @@ static int prepare_claim(struct core *c, struct claim *claim, const struct claim
 		return error_set(e, -E2BIG, "status.allocation.devices.results: %zu entries, at most %d are allowed", o->n_results,
 		                 CLAIM_DEVICES_MAX);
 	claim->record.pod = o->pod;
+	STR_COPY(claim->record.pod_claim_name, o->pod_claim_name);
 	claim_release_devices(c, claim);
 	claim_set_devices(claim, o->n_results);
 	/* All faults at once: the person reading them edits one manifest. */

@@ -383,6 +383,7 @@ static const struct member record_members[] = {
     M(claim_record, BOOL, wants_pod),
     M(claim_record, BOOL, unprepared),
     M_LATER(claim_record, BOOL, leasing),
+    M_TEXT_LATER(claim_record, pod_claim_name, NAME_TEXT),
     {.name = "devices",
      .type = LIST,
      .offset = offsetof(struct claim_record, devices),
@@ -394,7 +395,7 @@ const struct shape record_shape = {sizeof(struct claim_record), record_members, 
 
 /* A member that came or went in a header must come or go in its table, too. */
 #define MEMBERS_FIT(s, bytes) static_assert(sizeof(void *) != 8 || sizeof(struct s) == (bytes), "the table of struct " #s " must follow it")
-MEMBERS_FIT(claim_record, 1824);
+MEMBERS_FIT(claim_record, 1888);
 MEMBERS_FIT(attachment_record, 1688);
 MEMBERS_FIT(sandbox, 1028);
 MEMBERS_FIT(pod_state, 1008);

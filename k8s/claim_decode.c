@@ -53,6 +53,18 @@ static int ref_decode(const json_t *object, struct claim_ref *ret, struct error 
 	return r;
 }
 
+/* A claim that is made from a template says by what name its pod knows it. */
+static int pod_claim_name_decode(const json_t *object, char ret[NAMESPACE_SIZE], struct error *e)
+{
+	const json_t *annotations = json_member(object, "metadata.annotations");
+	const char *name = json_member_text(annotations, "resource.kubernetes.io/pod-claim-name");
+	if (!*name)
+		return 0;
+	if (!str_is_dns_label(name))
+		return error_set(e, -EINVAL, "metadata.annotations[resource.kubernetes.io/pod-claim-name]: \"%.64s\" is not allowed", name);
+	return str_copy(ret, NAMESPACE_SIZE, name);
+}
+
 static int list_get(const json_t *object, const char *key, size_t max, json_t **ret, size_t *ret_n, const char *where, struct error *e)
 {
 	json_t *list = json_object_get(object, key);
@@ -180,6 +192,8 @@ int claim_object_decode(json_t *object, const char *driver, struct claim_object 
 {
 	_cleanup_(claim_object_free) struct claim_object o = {0};
 	int r = ref_decode(object, &o.ref, e);
+	if (r == 0)
+		r = pod_claim_name_decode(object, o.pod_claim_name, e);
 	if (r < 0)
 		return r;
 	const json_t *status = json_object_get(object, "status"), *allocation = json_object_get(status, "allocation");

@@ -299,6 +299,7 @@ static struct claim_record full_record(const char *uid)
 	    .wants_pod = true,
 	    .unprepared = true,
 	    .leasing = true,
+	    .pod_claim_name = "fabric",
 	    .n = 2};
 	STR_COPY(r.ref.uid, uid);
 	r.devices = calloc(2, sizeof(*r.devices));
