@@ -37,8 +37,10 @@ void claim_release_devices(struct core *c, struct claim *claim)
 {
 	for (size_t i = 0; i < claim->record.n; i++) {
 		struct attachment *a = &claim->attachments[i];
-		if (a->device)
+		if (a->device) {
 			a->device->owner = NULL;
+			c->publish_dirty = true; /* the PF of a VF may be free now */
+		}
 		if (a->host) {
 			host_state_free(a->host);
 			free(a->host);

@@ -192,6 +192,7 @@ void core_devices(const struct core *c, void (*see)(const struct core_device_vie
 		    .offered = d->offered,
 		    .uplink = d->uplink,
 		    .filtered = d->filtered,
+		    .vfs_used = d->vfs_used,
 		    .claim = a ? &a->claim->record : NULL,
 		    .attachment = a ? a->record : NULL,
 		    .place = a ? a->place : PLACE_HOST,

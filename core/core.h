@@ -295,6 +295,7 @@ struct core_device_view {
 	const struct device_facts *facts;
 	enum device_state state;
 	bool offered, uplink, filtered;
+	bool vfs_used;                    /* a PF, of whose VFs somebody uses one */
 	const struct claim_record *claim; /* NULL = none */
 	const struct attachment_record *attachment;
 	enum place place;

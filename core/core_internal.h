@@ -32,7 +32,8 @@ struct device {
 	bool present;             /* in the host's namespace */
 	bool unseen;              /* by the dump that is running */
 	bool uplink, filtered;
-	bool offered; /* in the slices */
+	bool vfs_used; /* a PF, of whose VFs somebody uses one */
+	bool offered;  /* in the slices */
 	size_t slice;
 	uint64_t revision; /* the first that shows it as it is now */
 };
@@ -180,6 +181,11 @@ void inventory_drop_unused(struct core *c);
 void device_apply(struct core *c, struct device *d, enum device_event event, struct attachment *a, uint32_t duration_ms, int result,
                   const char *message);
 const struct device_facts *device_shown(const struct device *d);
+/* A PF rules its VFs: it is not to be had while one of them is used. Whether one is, and into `text` which and by whom; VFs that claims
+ * hold count `with_claims` only. */
+bool device_vfs_used(const struct core *c, const struct device *pf, bool with_claims, char *text, size_t size);
+/* The PF of a VF, where the inventory has it; else NULL. */
+const struct device *device_pf(const struct core *c, const struct device *vf);
 
 /* claims.c */
 struct claim *claim_find(const struct core *c, const char *uid);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The inventory: which devices exist, which of them the node itself stands on, and which are offered. */
+#include <stdio.h>
+
 #include "core/core_internal.h"
 
 static size_t inventory_position(const struct core *c, const char *name, bool *found)
@@ -184,13 +186,84 @@ static void uplinks_spread(struct core *c)
 				uplink_mark(c, c->devices[i]);
 }
 
+/* ---- PFs and their VFs ------------------------------------------------------------------------------------------------------------ */
+
+static bool is_vf_of(const struct device *d, const struct device *pf)
+{
+	return d->facts.pf_address[0] && str_equal(d->facts.pf_address, pf->facts.pci_address);
+}
+
+const struct device *device_pf(const struct core *c, const struct device *vf)
+{
+	for (size_t i = 0; i < c->n_devices; i++)
+		if (is_vf_of(vf, c->devices[i]))
+			return c->devices[i];
+	return NULL;
+}
+
+/* Of the VFs that are not on the host a claim's are told with the claim. */
+static int32_t vfs_away_unclaimed(const struct core *c, const struct device *pf)
+{
+	int32_t n = pf->facts.vfs_away;
+	for (size_t i = 0; i < c->n_devices && n > 0; i++) {
+		const struct device *d = c->devices[i];
+		n -= d->owner && (!d->present || !d->facts.ifindex) && is_vf_of(d, pf);
+	}
+	return n;
+}
+
+bool device_vfs_used(const struct core *c, const struct device *pf, bool with_claims, char *text, size_t size)
+{
+	if (!pf->facts.sriov || !pf->facts.pci_address[0])
+		return false;
+	for (size_t i = 0; i < c->n_devices; i++) {
+		const struct device *d = c->devices[i];
+		bool claimed = d->owner && with_claims;
+		if (!(claimed || d->uplink) || !is_vf_of(d, pf))
+			continue;
+		const char *ifname = device_shown(d)->ifname;
+		if (claimed)
+			snprintf(text, size, "its VF %s (%s) is held by claim %s/%s", d->facts.name, ifname,
+			         d->owner->claim->record.ref.namespace_, d->owner->claim->record.ref.name);
+		else
+			snprintf(text, size, "its VF %s (%s) carries the node's default route, or stands under it", d->facts.name, ifname);
+		return true;
+	}
+	int32_t away = vfs_away_unclaimed(c, pf);
+	if (away > 0)
+		snprintf(text, size, "%d of its VFs %s in use without a claim: bound for user space, or in another namespace", away,
+		         away == 1 ? "is" : "are");
+	return away > 0;
+}
+
+/* Most nodes have no VF, or none that is used. */
+static bool any_vf_used(const struct core *c)
+{
+	for (size_t i = 0; i < c->n_devices; i++) {
+		const struct device *d = c->devices[i];
+		if (d->facts.vfs_away > 0 || (d->facts.pf_address[0] && (d->owner || d->uplink)))
+			return true;
+	}
+	return false;
+}
+
+static void pfs_mark(struct core *c)
+{
+	char why[ERROR_KEPT];
+	bool any = any_vf_used(c);
+	for (size_t i = 0; i < c->n_devices; i++)
+		c->devices[i]->vfs_used = any && device_vfs_used(c, c->devices[i], true, why, sizeof(why));
+}
+
 static bool device_offerable(const struct device *d)
 {
 	const struct attachment *a = d->owner;
 	/* What is attached stays published with its last known attributes; so does what is on its way. */
 	if (a && a->record->plan && !d->filtered && (d->state == DEVICE_ATTACHED || a->place == PLACE_POD || (a->op && !d->present)))
 		return true;
-	return d->present && !d->uplink && !d->filtered && !d->facts.hidden && !d->facts.loopback;
+	/* The claim of a PF may be older than those of its VFs. */
+	bool ruled_out = d->vfs_used && !a;
+	return d->present && !d->uplink && !ruled_out && !d->filtered && !d->facts.hidden && !d->facts.loopback;
 }
 
 /* A device keeps its slice while it is offered, so that one change rewrites one slice. */
@@ -217,9 +290,14 @@ static bool device_offer(struct core *c, struct device *d, bool offer, uint64_t 
 		d->slice = slice_with_room(c);
 	d->offered = offer;
 	d->revision = revision;
-	if (!offer && d->state == DEVICE_PUBLISHED)
-		device_apply(c, d, DEVICE_EVENT_WITHDRAWN, NULL, 0, 0,
-		             d->uplink ? "carries the node's default route, or stands under it" : NULL);
+	if (offer || d->state != DEVICE_PUBLISHED)
+		return true;
+	char why[ERROR_KEPT] = "";
+	if (d->uplink)
+		STR_COPY(why, "carries the node's default route, or stands under it");
+	else if (d->vfs_used)
+		device_vfs_used(c, d, true, why, sizeof(why));
+	device_apply(c, d, DEVICE_EVENT_WITHDRAWN, NULL, 0, 0, why[0] ? why : NULL);
 	return true;
 }
 
@@ -229,6 +307,7 @@ void inventory_refresh(struct core *c)
 		return;
 	c->publish_dirty = false;
 	uplinks_spread(c);
+	pfs_mark(c);
 	bool changed = c->revision == 0;
 	for (size_t i = 0; i < c->n_devices; i++)
 		changed |= device_offer(c, c->devices[i], device_offerable(c->devices[i]), c->revision + 1);

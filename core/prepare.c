@@ -104,6 +104,19 @@ static int prepare_check_device(struct core *c, const struct claim_result *resul
 	return 0;
 }
 
+/* PFs rule their VFs. Both in one claim would depend on the order in which they are moved. */
+static int prepare_check_pf(const struct core *c, const struct claim *claim, const struct device *d, struct error *e)
+{
+	char why[ERROR_KEPT];
+	const struct device *pf = device_pf(c, d);
+	if (device_vfs_used(c, d, true, why, sizeof(why)))
+		return error_set(e, -EBUSY, "device %s (%s): %s", d->facts.name, d->facts.ifname, why);
+	if (pf && pf->owner && pf->owner->claim == claim)
+		return error_set(e, -EINVAL, "device %s (%s): its PF %s (%s) is in the same claim", d->facts.name, d->facts.ifname,
+		                 pf->facts.name, pf->facts.ifname);
+	return 0;
+}
+
 static int prepare_device(struct core *c, struct claim *claim, size_t i, const struct claim_object *o, struct error *e)
 {
 	const struct claim_result *result = &o->results[i];
@@ -118,6 +131,9 @@ static int prepare_device(struct core *c, struct claim *claim, size_t i, const s
 	int rc = prepare_check_device(c, result, &d, e);
 	if (rc < 0 || !d)
 		return rc;
+	rc = prepare_check_pf(c, claim, d, e);
+	if (rc < 0)
+		return rc;
 	rc = claim_object_config(o, result, &a->config, e);
 	if (rc == 0)
 		rc = network_config_check_supported(&a->config, e);
@@ -125,6 +141,7 @@ static int prepare_device(struct core *c, struct claim *claim, size_t i, const s
 		return error_prefix(e, "device %s", result->device);
 	a->device = d;
 	d->owner = a;
+	c->publish_dirty = true; /* the PF of a VF is not to be had now */
 	a->place = PLACE_HOST;
 	r->state = d->state;
 	return 0;

@@ -199,6 +199,11 @@ static void attach_try(struct core *c, struct attachment *a)
 		move_fail(c, a, "the device carries the node's default route now, or stands under it");
 		return;
 	}
+	char why[ERROR_KEPT];
+	if (a->place == PLACE_HOST && device_vfs_used(c, a->device, false, why, sizeof(why))) {
+		move_fail(c, a, why);
+		return;
+	}
 	if (attachment_is_stale(c, a)) {
 		renew_start(c, a);
 		return;

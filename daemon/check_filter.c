@@ -142,6 +142,8 @@ static const char *never_offered(const struct core_device_view *d)
 		return "loopback";
 	if (d->uplink)
 		return "carries the node's default route, or belongs to what does";
+	if (d->vfs_used)
+		return "one of its VFs is in use";
 	if (!d->facts->hidden)
 		return NULL;
 	for (size_t i = 0; i < ELEMENTS(kinds); i++)

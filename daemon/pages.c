@@ -88,10 +88,10 @@ static void add_device(const struct core_device_view *d, void *user)
 {
 	static const char *const places[] = {
 	    [PLACE_UNKNOWN] = "unknown", [PLACE_HOST] = "host", [PLACE_POD] = "pod", [PLACE_GONE] = "gone"};
-	json_t *device = json_pack("{s:s, s:o, s:o, s:i, s:s, s:s, s:b, s:b, s:b, s:b}", "name", d->facts->name, "ifName",
+	json_t *device = json_pack("{s:s, s:o, s:o, s:i, s:s, s:s, s:b, s:b, s:b, s:b, s:b}", "name", d->facts->name, "ifName",
 	                           text_or_null(d->facts->ifname), "pciAddress", text_or_null(d->facts->pci_address), "ifindex",
 	                           d->facts->ifindex, "state", device_state_name(d->state), "place", places[d->place], "offered",
-	                           d->offered, "uplink", d->uplink, "filtered", d->filtered, "busy", d->busy);
+	                           d->offered, "uplink", d->uplink, "filtered", d->filtered, "vfsInUse", d->vfs_used, "busy", d->busy);
 	if (device && d->claim)
 		json_object_set_new(device, "claim", claim_json(d->claim));
 	if (device && d->attachment && d->attachment->pod.ifname[0])
