@@ -11,6 +11,7 @@
 #include "core/core.h"
 #include "core/filter.h"
 #include "netlink/monitor.h"
+#include "netlink/sysfs.h"
 #include "rdma/nldev.h"
 
 enum { PATIENCE_MS = 15000, CLOSING_ROUNDS = 100 };
@@ -18,6 +19,7 @@ enum { PATIENCE_MS = 15000, CLOSING_ROUNDS = 100 };
 struct check {
 	uv_loop_t loop;
 	uv_timer_t patience;
+	struct sysfs *sysfs;
 	struct monitor *monitor;
 	struct core *core;
 	struct filter *filter;
@@ -88,15 +90,18 @@ static void on_patience(uv_timer_t *timer)
 
 static int read_devices(struct check *c, const struct options *o, struct error *e)
 {
+	int r = sysfs_open("/sys", &c->sysfs, e);
+	if (r < 0)
+		return r;
 	const struct monitor_options options = {
-	    .sysfs = "/sys",
+	    .sysfs = c->sysfs,
 	    .hide_ipoib = !o->move_ib_interfaces,
 	    .callbacks =
 		{.begin = on_begin, .device = on_device, .gone = on_gone, .end = on_end, .uplinks = on_uplinks, .failed = on_failed},
 	    .user = c,
 	};
 	(void)rdma_query(&c->rdma, NULL); /* as for the daemon: without it the sysfs facts stand */
-	int r = monitor_start(&c->loop, &options, &c->monitor, e);
+	r = monitor_start(&c->loop, &options, &c->monitor, e);
 	if (r < 0)
 		return r;
 	uv_timer_start(&c->patience, on_patience, PATIENCE_MS, 0);
@@ -114,6 +119,7 @@ static void close_check(struct check *c)
 	for (int i = 0; i < CLOSING_ROUNDS && uv_run(&c->loop, UV_RUN_NOWAIT); i++)
 		;
 	uv_loop_close(&c->loop);
+	sysfs_close(c->sysfs);
 	rdma_table_free(&c->rdma);
 	core_free(c->core);
 	filter_free(c->filter);

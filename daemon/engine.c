@@ -169,7 +169,9 @@ static int start_inner(struct engine *g, struct error *e)
 	if (r == 0)
 		r = store_open(o->state_dir, &g->store, e);
 	if (r == 0)
-		r = mover_new("/sys", &g->mover, e);
+		r = sysfs_open("/sys", &g->sysfs, e);
+	if (r == 0)
+		r = mover_new(g->sysfs, &g->mover, e);
 	if (r == 0)
 		r = worker_new(g->loop, "dranetd-mover", &g->mover_worker, e);
 	if (r == 0)
@@ -366,6 +368,7 @@ void engine_free(struct engine *g)
 	core_free(g->core);
 	filter_free(g->filter);
 	mover_free(g->mover);
+	sysfs_close(g->sysfs);
 	rdma_table_free(&g->rdma);
 	cdi_close(g->cdi);
 	store_close(g->store);

@@ -10,7 +10,6 @@
 #include "core/base/str.h"
 #include "daemon/engine_private.h"
 #include "daemon/mark.h"
-#include "netlink/sysfs.h"
 
 struct move_job {
 	struct worker_job job;
@@ -114,7 +113,7 @@ static bool is_out_of_sight(const struct move_job *j)
 {
 	const struct attach_plan *p = j->plan;
 	return j->moved.place == PLACE_GONE && !p->host.type[0] && p->facts.pci_address[0] &&
-	       sysfs_pci_has_driver("/sys", p->facts.pci_address, p->facts.driver);
+	       sysfs_pci_has_driver(j->engine->sysfs, p->facts.pci_address, p->facts.driver);
 }
 
 static int move_or_look(struct move_job *j)

@@ -331,7 +331,7 @@ static void on_kernel_trouble(int result, const char *what, void *user)
 int engine_start_monitor(struct engine *g, struct error *e)
 {
 	const struct monitor_options options = {
-	    .sysfs = "/sys",
+	    .sysfs = g->sysfs,
 	    .hide_ipoib = !g->options->move_ib_interfaces,
 	    .callbacks = {.begin = on_begin,
 	                  .device = on_device,

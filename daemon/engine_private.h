@@ -22,6 +22,7 @@
 #include "k8s/objects.h"
 #include "netlink/monitor.h"
 #include "netlink/mover.h"
+#include "netlink/sysfs.h"
 #include "rdma/nldev.h"
 #include "transport/http_server.h"
 
@@ -46,6 +47,7 @@ struct engine {
 	bool busy; /* inside core_step or a performer */
 
 	struct worker *mover_worker, *disk_worker;
+	struct sysfs *sysfs;
 	struct mover *mover; /* used on mover_worker only */
 	struct store *store; /* writes on disk_worker only */
 	struct cdi *cdi;

@@ -36,7 +36,6 @@ struct monitor {
 	struct ebpf_reader *ebpf;
 	struct monitor_callbacks to;
 	void *user;
-	char *sysfs;
 	uint32_t debounce_ms, retry_ms;
 	enum stage stage;
 	uint32_t sequence; /* of the dump request under way */
@@ -62,7 +61,6 @@ static void monitor_free(struct monitor *m)
 		close(m->uevents_fd);
 	ebpf_reader_free(m->ebpf);
 	table_free(&m->table);
-	free(m->sysfs);
 	free(m);
 }
 
@@ -510,10 +508,9 @@ int monitor_start(uv_loop_t *loop, const struct monitor_options *o, struct monit
 	m->to = o->callbacks;
 	m->user = o->user;
 	m->debounce_ms = o->debounce_ms ? o->debounce_ms : DEBOUNCE_MS;
-	m->sysfs = strdup(o->sysfs);
-	m->table.sysfs = m->sysfs;
+	m->table.sysfs = o->sysfs;
 	m->table.hide_ipoib = o->hide_ipoib;
-	int r = m->sysfs && pci_names_new(&m->table.names) == 0 ? 0 : error_set(e, -ENOMEM, "monitor: out of memory");
+	int r = pci_names_new(&m->table.names) == 0 ? 0 : error_set(e, -ENOMEM, "monitor: out of memory");
 	if (r == 0)
 		r = ebpf_reader_new(&m->table, on_ebpf, m, &m->ebpf, e);
 	if (r == 0)

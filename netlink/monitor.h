@@ -16,6 +16,7 @@
 #include "core/device.h"
 
 struct monitor;
+struct sysfs;
 
 struct monitor_callbacks {
 	void (*begin)(void *user);
@@ -26,9 +27,9 @@ struct monitor_callbacks {
 	void (*failed)(int result, const char *what, void *user);        /* told, then retried by itself */
 };
 struct monitor_options {
-	const char *sysfs;    /* "/sys"; a fixture's root in tests */
-	uint32_t debounce_ms; /* 0 = 20 */
-	bool hide_ipoib;      /* --move-ib-interfaces=false */
+	const struct sysfs *sysfs; /* outlives the monitor, which may end later than monitor_close() */
+	uint32_t debounce_ms;      /* 0 = 20 */
+	bool hide_ipoib;           /* --move-ib-interfaces=false */
 	struct monitor_callbacks callbacks;
 	void *user;
 };

@@ -53,7 +53,7 @@ struct uplinks {
 };
 
 struct monitor_table {
-	const char *sysfs;
+	const struct sysfs *sysfs;
 	struct pci_names *names;
 	struct link_entry **links; /* by ifindex */
 	size_t n_links, cap_links;

@@ -15,16 +15,15 @@
 #include "netlink/netns.h"
 #include "netlink/sysfs.h"
 
-int mover_new(const char *sysfs, struct mover **ret, struct error *e)
+int mover_new(const struct sysfs *sysfs, struct mover **ret, struct error *e)
 {
 	struct mover *m = calloc(1, sizeof(*m));
 	if (!m)
 		return error_set(e, -ENOMEM, "mover: out of memory");
 	m->host_fd = -1;
-	int r = STR_COPY(m->sysfs, sysfs);
-	if (r < 0)
-		error_set(e, r, "mover: sysfs path %s is too long", sysfs);
-	else if ((r = netns_open_own(&m->host_fd, e)) == 0)
+	m->sysfs = sysfs;
+	int r = netns_open_own(&m->host_fd, e);
+	if (r == 0)
 		r = nlsock_open(NETLINK_ROUTE, &m->host, e);
 	if (r == 0)
 		r = nlsock_open(NETLINK_GENERIC, &m->generic, e);

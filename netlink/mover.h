@@ -15,8 +15,10 @@
 #include "core/core.h" /* enum place, struct pod_state */
 
 struct mover;
+struct sysfs;
 
-int mover_new(const char *sysfs, struct mover **ret, struct error *e);
+/* `sysfs` outlives the mover. */
+int mover_new(const struct sysfs *sysfs, struct mover **ret, struct error *e);
 void mover_free(struct mover *m);
 
 /* Open a network namespace file and check that it is one (NSFS magic, CLONE_NEWNET) and is not the host's own. Quick; may run on the loop.

@@ -6,12 +6,13 @@
 #include "core/base/cleanup.h"
 #include "netlink/ebpf_kept.h"
 #include "netlink/mover_internal.h"
+#include "netlink/sysfs.h"
 
 enum { DIRECTORY_SIZE = 300, TAG_SIZE = 48 };
 
 static void bpf_directory(const struct mover *m, char path[DIRECTORY_SIZE])
 {
-	snprintf(path, DIRECTORY_SIZE, "%s/fs/bpf", m->sysfs);
+	snprintf(path, DIRECTORY_SIZE, "%s/fs/bpf", sysfs_path(m->sysfs));
 }
 
 /* Of this snapshot of this device: two that are away have different ones. */

@@ -12,7 +12,7 @@ struct mover {
 	int host_fd;            /* of that namespace */
 	struct nlsock *generic; /* generic netlink, on the host */
 	uint16_t ethtool;       /* family number there; 0 = this kernel has none */
-	char sysfs[256];
+	const struct sysfs *sysfs;
 };
 
 struct job {

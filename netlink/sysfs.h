@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What sysfs says of PCI functions and of the netdevs on them. Every function takes the root ("/sys", or a fixture's), so that a machine
- * can be a directory tree in a test. Reading is quick, but it is reading files: only for what is new, never for every event. */
+/* What sysfs says of PCI functions and of the netdevs on them. Everything is read through a handle on the root ("/sys", or a fixture's), so
+ * that a machine can be a directory tree in a test: links are resolved inside the root, absolute ones included, and nothing in the tree
+ * leads out of it. What is missing or malformed is one fact less, not a device less. Reading is quick, but it is reading files: only for
+ * what is new, never for every event. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,11 +12,17 @@
 #include "core/base/error.h"
 #include "core/device.h"
 
+/* Read-only once it is open: any thread may use it. It shows the tree that was mounted at `path` then. */
+struct sysfs;
+int sysfs_open(const char *path, struct sysfs **ret, struct error *e);
+void sysfs_close(struct sysfs *s); /* NULL allowed */
+const char *sysfs_path(const struct sysfs *s);
+
 /* ---- netdevs --------------------------------------------------------------------------------------------------------------------- */
 
 /* The PCI function a netdev stands on: the right-most address in the path its class link points to, so that virtio and auxiliary devices
  * are walked up. -ENOENT for a virtual one, and for one that is gone. */
-int sysfs_netdev_pci(const char *root, const char *ifname, char ret[PCI_ADDRESS_SIZE]);
+int sysfs_netdev_pci(const struct sysfs *s, const char *ifname, char ret[PCI_ADDRESS_SIZE]);
 
 struct sysfs_netdev {
 	char pci_address[PCI_ADDRESS_SIZE]; /* "" = none */
@@ -23,10 +31,10 @@ struct sysfs_netdev {
 	bool is_virtual; /* below devices/virtual */
 };
 /* -ENOENT when the netdev is gone (a link event may be older than the present). */
-int sysfs_netdev_read(const char *root, const char *ifname, struct sysfs_netdev *ret);
+int sysfs_netdev_read(const struct sysfs *s, const char *ifname, struct sysfs_netdev *ret);
 
 /* Of a VF's netdev: the netdev of its PF, and which of its VFs it is. -ENOENT: it is none, or its PF has no netdev. */
-int sysfs_netdev_vf(const char *root, const char *ifname, char ret_pf[IFNAME_SIZE], uint32_t *ret_index);
+int sysfs_netdev_vf(const struct sysfs *s, const char *ifname, char ret_pf[IFNAME_SIZE], uint32_t *ret_index);
 
 /* ---- PCI functions --------------------------------------------------------------------------------------------------------------- */
 
@@ -51,11 +59,11 @@ struct sysfs_pci {
 	uint8_t base_class; /* 0x02 = network */
 };
 /* -ENOENT: no such function, or none with a readable modalias. */
-int sysfs_pci_read(const char *root, struct pci_names *names, const char *address, struct sysfs_pci *ret);
+int sysfs_pci_read(const struct sysfs *s, struct pci_names *names, const char *address, struct sysfs_pci *ret);
 /* Whether a function is offered (dranet-behaviour §2.3): class 02 or with an RDMA device, and bound to a driver that is not for user space.
  */
 bool sysfs_pci_is_offered(const struct sysfs_pci *p);
 /* Whether the function is still there and bound to that driver; "" binds nothing. */
-bool sysfs_pci_has_driver(const char *root, const char *address, const char *driver);
+bool sysfs_pci_has_driver(const struct sysfs *s, const char *address, const char *driver);
 /* Calls `see` with each function's address; a negative return value ends it. */
-int sysfs_pci_list(const char *root, int (*see)(const char *address, void *user), void *user);
+int sysfs_pci_list(const struct sysfs *s, int (*see)(const char *address, void *user), void *user);

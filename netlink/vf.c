@@ -126,7 +126,7 @@ static int see_pf(const struct nlmsghdr *h, void *user)
 	return vf_parse(h, q->index, &q->answer);
 }
 
-int vf_get(struct nlsock *s, const char *sysfs, const char *ifname, struct vf_settings *ret, struct error *e)
+int vf_get(struct nlsock *s, const struct sysfs *sysfs, const char *ifname, struct vf_settings *ret, struct error *e)
 {
 	char pf[IFNAME_SIZE];
 	struct question q = {0};

@@ -5,13 +5,14 @@
 
 #include "core/config.h"
 #include "netlink/nlsock.h"
+#include "netlink/sysfs.h"
 
 enum { VF_REQUESTS = 8 };
 
 /* RTM_NEWLINK of a PF with VF information → VF `index`'s (which the name of the PF is not part of). -ENOENT: not in it; -EBADMSG. */
 int vf_parse(const struct nlmsghdr *h, uint32_t index, struct vf_settings *ret);
 /* By the VF's netdev, on the host. -ENOENT: it is no VF, or its PF has no netdev. */
-int vf_get(struct nlsock *s, const char *sysfs, const char *ifname, struct vf_settings *ret, struct error *e);
+int vf_get(struct nlsock *s, const struct sysfs *sysfs, const char *ifname, struct vf_settings *ret, struct error *e);
 
 /* The request for setting `i` (0 … VF_REQUESTS - 1) of those that differ: one each, because a driver refuses what it cannot. NULL: it does
  * not differ; a request too large, or no memory, reads as that, and is found by the comparison. */

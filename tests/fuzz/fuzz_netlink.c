@@ -131,7 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct route in_table = {.table = 300};
 	struct attach_plan plan = {.host = {.ifname = "nic0", .routes = &in_table, .n_routes = 1}, .pod = {.ifname = "net1"}};
 	struct bytes kept = {0};
-	struct monitor_table t = {.sysfs = "/nonexistent"};
+	struct monitor_table t = {0};
 	if (size > NLSOCK_RECEIVE_SIZE || pci_names_new(&t.names) < 0)
 		return 0;
 	uint8_t *copy = malloc(size ? size : 1); /* aligned as a receive buffer, and no longer than the message */

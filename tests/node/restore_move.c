@@ -14,6 +14,7 @@
 #include "core/base/str.h"
 #include "daemon/record.h"
 #include "netlink/mover.h"
+#include "netlink/sysfs.h"
 
 static void check(int result, const struct error *e)
 {
@@ -70,6 +71,7 @@ int main(int argc, char **argv)
 	struct device_facts facts = {.name = "device"};
 	struct host_state host;
 	struct attach_plan *plan;
+	struct sysfs *sysfs;
 	struct mover *m;
 	struct move_result result;
 	struct error e = {0};
@@ -83,7 +85,8 @@ int main(int argc, char **argv)
 	network_config_init(&config);
 	check(STR_COPY(config.ifname, argv[3]), &e);
 	configure(&config, argv + 4, argc - 4);
-	check(mover_new("/sys", &m, &e), &e);
+	check(sysfs_open("/sys", &sysfs, &e), &e);
+	check(mover_new(sysfs, &m, &e), &e);
 	check(netns_open(argv[2], &netns, &inode, &e), &e);
 
 	facts.ifindex = (int32_t)if_nametoindex(argv[1]);
@@ -110,5 +113,6 @@ int main(int argc, char **argv)
 	}
 	claim_record_free(&record);
 	mover_free(m);
+	sysfs_close(sysfs);
 	return 0;
 }

@@ -9,8 +9,10 @@
 #include <time.h>
 
 #include "netlink/mover.h"
+#include "netlink/sysfs.h"
 
 struct world {
+	struct sysfs *sysfs;
 	struct mover *mover;
 	int pod;
 };
@@ -29,7 +31,7 @@ static inline int world_setup(void **state)
 	host("ip link set lo up");
 	duplicate_address_detection(false);
 	w.pod = fixture_new_pod();
-	if (mover_new("/sys", &w.mover, &e) < 0)
+	if (sysfs_open("/sys", &w.sysfs, &e) < 0 || mover_new(w.sysfs, &w.mover, &e) < 0)
 		fail_msg("%s", e.text);
 	*state = &w;
 	return 0;
@@ -39,6 +41,7 @@ static inline int world_teardown(void **state)
 {
 	struct world *w = *state;
 	mover_free(w->mover);
+	sysfs_close(w->sysfs);
 	close(w->pod);
 	return 0;
 }

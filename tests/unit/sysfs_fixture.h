@@ -9,8 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "netlink/sysfs.h"
+
 struct machine {
 	char root[64];
+	struct sysfs *sysfs;
 };
 
 static inline void machine_run(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -33,10 +36,13 @@ static inline void machine_init(struct machine *m)
 	if (!mkdtemp(m->root))
 		abort();
 	machine_run("cd %s && mkdir -p bus/pci/devices bus/pci/drivers class/net devices/virtual/net", m->root);
+	if (sysfs_open(m->root, &m->sysfs, NULL) < 0)
+		abort();
 }
 
 static inline void machine_free(struct machine *m)
 {
+	sysfs_close(m->sysfs);
 	machine_run("rm -rf %s", m->root);
 }
 

@@ -487,11 +487,11 @@ static void vf_is_found_on_its_pf(void **state)
 	            m.root);
 	machine_write(&m, "class/net/eth0_rep/phys_port_name", "pf0vf1"); /* a representor: first by name, and not it */
 	machine_write(&m, "class/net/pf0/phys_port_name", "p0");
-	assert_int_equal(sysfs_netdev_vf(m.root, "vf1", pf, &index), 0);
+	assert_int_equal(sysfs_netdev_vf(m.sysfs, "vf1", pf, &index), 0);
 	assert_string_equal(pf, "pf0");
 	assert_int_equal(index, 1);
-	assert_int_equal(sysfs_netdev_vf(m.root, "pf0", pf, &index), -ENOENT);
-	assert_int_equal(sysfs_netdev_vf(m.root, "nowhere", pf, &index), -ENOENT);
+	assert_int_equal(sysfs_netdev_vf(m.sysfs, "pf0", pf, &index), -ENOENT);
+	assert_int_equal(sysfs_netdev_vf(m.sysfs, "nowhere", pf, &index), -ENOENT);
 	machine_free(&m);
 }
 

@@ -141,7 +141,7 @@ static void start_with(struct world *w, bool hide_ipoib)
 {
 	struct error e = {0};
 	struct monitor_options o = {
-	    .sysfs = w->machine.root,
+	    .sysfs = w->machine.sysfs,
 	    .hide_ipoib = hide_ipoib,
 	    .callbacks =
 		{.begin = see_begin, .device = see_device, .gone = see_gone, .end = see_end, .uplinks = see_uplinks, .failed = see_failed},
@@ -532,7 +532,7 @@ static void uevents_tell_of_functions(void **state)
 	static const char bind[] = UEVENT("bind", "/devices/pci0000:80/0000:8a:00.0", "pci");
 	static const char rdma[] = UEVENT("add", "/devices/pci0000:80/0000:8a:00.0/infiniband/mlx5_4", "infiniband");
 	static const char queue[] = UEVENT("add", "/devices/pci0000:80/0000:8a:00.0/net/nic0/queues/rx-0", "queues");
-	struct monitor_table t = {.sysfs = w->machine.root};
+	struct monitor_table t = {.sysfs = w->machine.sysfs};
 	assert_int_equal(pci_names_new(&t.names), 0);
 	add_function(w, "0000:8a:00.0");
 	take_uevent(w, &t, queue, sizeof(queue));

@@ -123,7 +123,7 @@ static void start(struct world *w)
 {
 	struct error e = {0};
 	const struct monitor_options o = {
-	    .sysfs = w->machine.root,
+	    .sysfs = w->machine.sysfs,
 	    .callbacks =
 		{.begin = see, .device = see_device, .gone = see_gone, .end = see_end, .uplinks = see_uplinks, .failed = see_failed},
 	    .user = w};
@@ -222,7 +222,7 @@ static void closing_at_any_time_is_clean(void **state)
 	struct world *w = *state;
 	struct error e = {0};
 	const struct monitor_options o = {
-	    .sysfs = w->machine.root,
+	    .sysfs = w->machine.sysfs,
 	    .callbacks =
 		{.begin = see, .device = see_device, .gone = see_gone, .end = see_end, .uplinks = see_uplinks, .failed = see_failed},
 	    .user = w};

@@ -4,10 +4,12 @@
 
 #include "core/base/str.h"
 #include "netlink/pod_watch.h"
+#include "netlink/sysfs.h"
 
 struct heard {
 	uv_loop_t loop;
 	uv_timer_t deadline;
+	struct sysfs *sysfs;
 	struct mover *mover;
 	struct pod_watch *watch;
 	int pod;
@@ -51,7 +53,8 @@ static int setup(void **state)
 	h->pod = fixture_new_pod();
 	assert_int_equal(uv_loop_init(&h->loop), 0);
 	assert_int_equal(uv_timer_init(&h->loop, &h->deadline), 0);
-	assert_int_equal(mover_new("/sys", &h->mover, NULL), 0);
+	assert_int_equal(sysfs_open("/sys", &h->sysfs, NULL), 0);
+	assert_int_equal(mover_new(h->sysfs, &h->mover, NULL), 0);
 	assert_int_equal(mover_open_watch(h->mover, h->pod, &fd, NULL), 0);
 	assert_int_equal(pod_watch_start(&h->loop, fd, on_gone, h, &h->watch, NULL), 0);
 	*state = h;
@@ -66,6 +69,7 @@ static int teardown(void **state)
 	uv_run(&h->loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&h->loop), 0);
 	mover_free(h->mover);
+	sysfs_close(h->sysfs);
 	close(h->pod);
 	test_free(h);
 	return 0;

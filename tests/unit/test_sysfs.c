@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include "netlink/sysfs.h"
 #include "sysfs_fixture.h"
 
 #define CONNECTX "v000015B3d00001021sv000015B3sd00000041bc02sc00i00"
@@ -39,7 +38,7 @@ static int teardown(void **state)
 static struct sysfs_pci read_pci(struct world *w, const char *address)
 {
 	struct sysfs_pci p;
-	assert_int_equal(sysfs_pci_read(w->m.root, w->names, address, &p), 0);
+	assert_int_equal(sysfs_pci_read(w->m.sysfs, w->names, address, &p), 0);
 	return p;
 }
 
@@ -63,10 +62,10 @@ static void function_is_read(void **state)
 	assert_int_equal(p.base_class, 2);
 	assert_true(p.vendor[0] && p.device[0]); /* from the database, or "unknown" */
 	assert_true(sysfs_pci_is_offered(&p));
-	assert_true(sysfs_pci_has_driver(w->m.root, "0000:8a:00.0", "mlx5_core"));
-	assert_false(sysfs_pci_has_driver(w->m.root, "0000:8a:00.0", "vfio-pci"));
-	assert_false(sysfs_pci_has_driver(w->m.root, "0000:8a:00.0", ""));
-	assert_false(sysfs_pci_has_driver(w->m.root, "0000:8a:00.1", "mlx5_core"));
+	assert_true(sysfs_pci_has_driver(w->m.sysfs, "0000:8a:00.0", "mlx5_core"));
+	assert_false(sysfs_pci_has_driver(w->m.sysfs, "0000:8a:00.0", "vfio-pci"));
+	assert_false(sysfs_pci_has_driver(w->m.sysfs, "0000:8a:00.0", ""));
+	assert_false(sysfs_pci_has_driver(w->m.sysfs, "0000:8a:00.1", "mlx5_core"));
 }
 
 static void unlisted_names_are_unknown(void **state)
@@ -129,9 +128,9 @@ static void malformed_functions_are_none(void **state)
 	machine_add_pci(&w->m, "pci0000:80", "0000:8a:00.0", CONNECTX, "x", 0);
 	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++) {
 		machine_write(&w->m, "devices/" PF "/modalias", aliases[i]);
-		assert_int_equal(sysfs_pci_read(w->m.root, w->names, "0000:8a:00.0", &p), -ENOENT);
+		assert_int_equal(sysfs_pci_read(w->m.sysfs, w->names, "0000:8a:00.0", &p), -ENOENT);
 	}
-	assert_int_equal(sysfs_pci_read(w->m.root, w->names, "0000:ff:00.0", &p), -ENOENT);
+	assert_int_equal(sysfs_pci_read(w->m.sysfs, w->names, "0000:ff:00.0", &p), -ENOENT);
 	assert_int_equal(p.numa_node, 77);
 	machine_write(&w->m, "devices/" PF "/modalias", "pci:" CONNECTX);
 	machine_write(&w->m, "devices/" PF "/numa_node", "99999999999999");
@@ -150,7 +149,7 @@ static void netdevs_are_found(void **state)
 	machine_run("mkdir -p %s/devices/pci0000:80/0000:80:01.0/0000:8a:00.0/infiniband/mlx5_9 && mkdir -p "
 	            "%s/devices/pci0000:80/0000:80:01.0/0000:8a:00.0/infiniband/mlx5_2",
 	            w->m.root, w->m.root);
-	assert_int_equal(sysfs_netdev_read(w->m.root, "eth2", &n), 0);
+	assert_int_equal(sysfs_netdev_read(w->m.sysfs, "eth2", &n), 0);
 	assert_string_equal(n.pci_address, "0000:8a:00.0");
 	assert_string_equal(n.rdma_device, "mlx5_2");
 	assert_false(n.is_virtual);
@@ -159,18 +158,60 @@ static void netdevs_are_found(void **state)
 	machine_run("mkdir -p %s/devices/pci0000:00/0000:00:03.0/virtio2", w->m.root);
 	machine_add_netdev(&w->m, "pci0000:00/0000:00:03.0/virtio2", "eth0");
 	machine_write(&w->m, "devices/pci0000:00/0000:00:03.0/virtio2/net/eth0/dev_port", "1");
-	assert_int_equal(sysfs_netdev_read(w->m.root, "eth0", &n), 0);
+	assert_int_equal(sysfs_netdev_read(w->m.sysfs, "eth0", &n), 0);
 	assert_string_equal(n.pci_address, "0000:00:03.0");
 	assert_int_equal(n.port, 1);
 
 	machine_add_virtual(&w->m, "veth5");
-	assert_int_equal(sysfs_netdev_read(w->m.root, "veth5", &n), 0);
+	assert_int_equal(sysfs_netdev_read(w->m.sysfs, "veth5", &n), 0);
 	assert_true(n.is_virtual);
 	assert_string_equal(n.pci_address, "");
-	assert_int_equal(sysfs_netdev_pci(w->m.root, "veth5", pci), -ENOENT);
-	assert_int_equal(sysfs_netdev_pci(w->m.root, "eth0", pci), 0);
+	assert_int_equal(sysfs_netdev_pci(w->m.sysfs, "veth5", pci), -ENOENT);
+	assert_int_equal(sysfs_netdev_pci(w->m.sysfs, "eth0", pci), 0);
 	assert_string_equal(pci, "0000:00:03.0");
-	assert_int_equal(sysfs_netdev_read(w->m.root, "nothing", &n), -ENOENT);
+	assert_int_equal(sysfs_netdev_read(w->m.sysfs, "nothing", &n), -ENOENT);
+}
+
+/* A tree is read from inside: absolute links, links up and over the top, links in a circle. */
+static void nothing_leaves_the_root(void **state)
+{
+	struct world *w = *state;
+	struct sysfs_netdev n;
+	machine_add_pci(&w->m, "pci0000:80", "0000:8a:00.0", CONNECTX, "mlx5_core", 1);
+	machine_run("ln -sfn /devices/" PF " %s/bus/pci/devices/0000:8a:00.0", w->m.root);
+	assert_int_equal(read_pci(w, "0000:8a:00.0").numa_node, 1);
+	machine_run("ln -sfn ../../../../../../../../../../devices/" PF " %s/bus/pci/devices/0000:8a:00.0", w->m.root);
+	assert_int_equal(read_pci(w, "0000:8a:00.0").numa_node, 1);
+
+	/* Beside the root, where its own path would find it. */
+	machine_run("mkdir %s-outside && cp %s/devices/" PF "/modalias %s-outside", w->m.root, w->m.root, w->m.root);
+	machine_run("ln -sfn ../../../../%s-outside %s/bus/pci/devices/0000:8a:00.0", strrchr(w->m.root, '/') + 1, w->m.root);
+	struct sysfs_pci p;
+	assert_int_equal(sysfs_pci_read(w->m.sysfs, w->names, "0000:8a:00.0", &p), -ENOENT);
+	machine_run("ln -sfn %s-outside %s/bus/pci/devices/0000:8a:00.0", w->m.root, w->m.root);
+	assert_int_equal(sysfs_pci_read(w->m.sysfs, w->names, "0000:8a:00.0", &p), -ENOENT);
+	machine_run("rm -r %s-outside", w->m.root);
+
+	machine_run("cd %s/bus/pci/devices && ln -sfn 0000:8b:00.0 0000:8a:00.0 && ln -sfn 0000:8a:00.0 0000:8b:00.0", w->m.root);
+	assert_int_equal(sysfs_pci_read(w->m.sysfs, w->names, "0000:8a:00.0", &p), -ENOENT);
+	machine_run("ln -s ../../devices/virtual/net/loop0 %s/class/net/loop0 && ln -s loop0 %s/devices/virtual/net/loop0", w->m.root,
+	            w->m.root);
+	assert_int_equal(sysfs_netdev_read(w->m.sysfs, "loop0", &n), 0);
+	assert_int_equal(sysfs_netdev_read(w->m.sysfs, "..", &n), -ENOENT);
+	assert_int_equal(sysfs_netdev_read(w->m.sysfs, "../net/loop0", &n), -ENOENT);
+	assert_int_equal(sysfs_netdev_read(w->m.sysfs, "", &n), -ENOENT);
+	assert_int_equal(sysfs_pci_read(w->m.sysfs, w->names, "../devices/0000:8a:00.0", &p), -ENOENT);
+}
+
+static void a_root_that_is_not_there_is_told(void **state)
+{
+	struct sysfs *s = NULL;
+	struct error e = {0};
+	(void)state;
+	assert_int_equal(sysfs_open("/nonexistent", &s, &e), -ENOENT);
+	assert_non_null(strstr(e.text, "/nonexistent"));
+	assert_null(s);
+	sysfs_close(s);
 }
 
 static int count(const char *address, void *user)
@@ -185,11 +226,11 @@ static void functions_are_listed(void **state)
 	int n = 0;
 	machine_add_pci(&w->m, "pci0000:80", "0000:8a:00.0", CONNECTX, "mlx5_core", 1);
 	machine_add_pci(&w->m, "pci0000:80", "0000:8b:00.0", CONNECTX, "mlx5_core", 1);
-	assert_int_equal(sysfs_pci_list(w->m.root, count, &n), 0);
+	assert_int_equal(sysfs_pci_list(w->m.sysfs, count, &n), 0);
 	assert_int_equal(n, 2);
-	assert_int_equal(sysfs_pci_list(w->m.root, count, &n), -ECANCELED);
+	assert_int_equal(sysfs_pci_list(w->m.sysfs, count, &n), -ECANCELED);
 	machine_run("rm -r %s/bus", w->m.root);
-	assert_int_equal(sysfs_pci_list(w->m.root, count, &n), 0);
+	assert_int_equal(sysfs_pci_list(w->m.sysfs, count, &n), 0);
 }
 
 #define fixture_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -197,9 +238,15 @@ static void functions_are_listed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    fixture_test(function_is_read),     fixture_test(unlisted_names_are_unknown),   fixture_test(virtual_function_knows_its_pf),
-	    fixture_test(what_is_offered),      fixture_test(malformed_functions_are_none), fixture_test(netdevs_are_found),
+	    fixture_test(function_is_read),
+	    fixture_test(unlisted_names_are_unknown),
+	    fixture_test(virtual_function_knows_its_pf),
+	    fixture_test(what_is_offered),
+	    fixture_test(malformed_functions_are_none),
+	    fixture_test(netdevs_are_found),
 	    fixture_test(functions_are_listed),
+	    fixture_test(nothing_leaves_the_root),
+	    cmocka_unit_test(a_root_that_is_not_there_is_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
