@@ -111,6 +111,10 @@ static const char *const examples[] = {
     "    statsBlockUsecs: 1000000\n"
     "  pause: {autoneg: false, rx: true, tx: true}\n",
 
+    "rdma:\n"
+    "  umad: true\n"
+    "  issm: false\n",
+
     "profile: acme.example/overlay\n",
 };
 
@@ -204,13 +208,22 @@ static void put_members(struct buf *to, const struct config_members *members, co
 	}
 }
 
+/* With all that is below it. */
+static bool is_for_any_device(const struct config_field *f)
+{
+	bool is = f->any_device;
+	for (size_t i = 0; f->members && i < f->members->n; i++)
+		is &= f->members->fields[i].any_device;
+	return is;
+}
+
 void config_reference_print(struct buf *ret)
 {
 	buf_puts(ret, introduction);
 	buf_puts(ret, "- A device without a network interface (RDMA only) takes ");
 	size_t n = 0;
 	for (size_t i = 0; i < config_document.n; i++)
-		if (config_document.fields[i].any_device && !config_document.fields[i].members)
+		if (is_for_any_device(&config_document.fields[i]))
 			buf_printf(ret, "%s`%s`", n++ ? ", " : "", config_document.fields[i].key);
 	buf_puts(ret, " and nothing else.\n");
 	put_members(ret, &config_document, "");

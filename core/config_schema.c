@@ -273,6 +273,15 @@ static const struct config_field ethtool_fields[] = {
 };
 static const struct config_members ethtool_members = MEMBERS(ethtool_fields);
 
+/* Whoever has one of these manages the fabric, not only a device: they are not given unless asked for. */
+static const struct config_field rdma_fields[] = {
+    {"umad", CONFIG_BOOL, AT(rdma_umad), .any_device = true, .ours = true,
+     .doc = "also the character devices for management datagrams (`/dev/infiniband/umad*`)"},
+    {"issm", CONFIG_BOOL, AT(rdma_issm), .any_device = true, .ours = true,
+     .doc = "also the character devices that make a port a subnet manager's (`/dev/infiniband/issm*`)"},
+};
+static const struct config_members rdma_members = MEMBERS(rdma_fields);
+
 static const struct config_field document_fields[] = {
     {"profile", CONFIG_TEXT, AT(profile), .any_device = true,
      .doc = "name of a configuration that a provider keeps; not supported by this version"},
@@ -284,6 +293,7 @@ static const struct config_field document_fields[] = {
     {"ethtool", CONFIG_OBJECT, .members = &ethtool_members, .doc = "settings of the hardware"},
     {"neighbors", CONFIG_OBJECTS, LIST(neighbours, n_neighbours, struct neighbour), .members = &neighbour_members,
      .order = order_neighbours, .doc = "permanent neighbours"},
+    {"rdma", CONFIG_OBJECT, .members = &rdma_members, .any_device = true, .ours = true, .doc = "the RDMA device"},
 };
 static const char document_rules[] = "- `rules` and `interface.vrf` exclude each other.\n";
 const struct config_members config_document = MEMBERS(document_fields, .rules = document_rules, .check = config_check_document);

@@ -38,6 +38,7 @@ static const struct config_row without_netdev[] = {
     {WHOLE, BETTER, "{interface: {vrf: {name: b}}}", "interface.vrf: " NO},
     {WHOLE, BEYOND, "{interface: {dhcp6: false}}", "interface.dhcp6: " NO},
     {WHOLE, BEYOND, "{ethtool: {pause: {rx: false}}}", "ethtool: " NO},
+    {WHOLE, BEYOND, "{rdma: {umad: true, issm: false}}", ""},
 };
 
 static void expect_faults(const char *text, const char *expected, int rc, const struct error *e)
