@@ -92,12 +92,29 @@ static bool attachment_is_attached(const struct attachment *a)
 	       str_equal(a->where, a->claim->record.sandbox.id);
 }
 
+bool attachment_is_shown(const struct attachment *a)
+{
+	const struct device *d = a->device;
+	if (!d->present)
+		return false;
+	return a->record->plan->facts.ifindex ? d->facts.ifindex != 0 : d->facts.rdma_device[0] != 0;
+}
+
+bool attachment_is_away(const struct attachment *a)
+{
+	return a->place != PLACE_HOST && !(a->place == PLACE_POD && attach_plan_stays(a->record->plan));
+}
+
 void attachment_snapshot(struct core *c, struct attachment *a)
 {
 	struct effect *f = effect_add(c, EFFECT_SNAPSHOT, true);
+	const struct network_config *config = a->record->plan ? &a->record->plan->pod : &a->config;
 	STR_COPY(f->snapshot.device, a->record->device);
 	STR_COPY(f->snapshot.ifname, a->device->facts.ifname);
+	STR_COPY(f->snapshot.rdma_device, a->device->facts.rdma_device);
 	f->snapshot.ifindex = a->device->facts.ifindex;
+	f->snapshot.rdma_umad = config->rdma_umad == 1;
+	f->snapshot.rdma_issm = config->rdma_issm == 1;
 	/* What only the device knows about the wishes is asked before anything is promised. */
 	if (a->claim->phase == CLAIM_SNAPSHOT && network_config_has_ethtool(&a->config)) {
 		f->snapshot.wanted = core_alloc(1, sizeof(*f->snapshot.wanted));
@@ -152,6 +169,16 @@ bool claim_has_movable(const struct claim *claim)
 	for (size_t i = 0; i < claim->record.n; i++)
 		if (!claim->record.devices[i].admin_access)
 			return true;
+	return false;
+}
+
+bool claim_moves_nodes(const struct claim *claim)
+{
+	for (size_t i = 0; i < claim->record.n; i++) {
+		const struct attach_plan *plan = claim->record.devices[i].plan;
+		if (plan && attach_plan_moves_rdma(plan))
+			return true;
+	}
 	return false;
 }
 

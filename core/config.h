@@ -266,6 +266,10 @@ int attach_plan_new(const struct device_facts *facts, const struct host_state *h
  * (addresses where none were configured, routes that carry a protocol) is taken from the new state. */
 int attach_plan_renew(const struct attach_plan *old, const struct device_facts *facts, const struct host_state *host,
                       struct attach_plan **ret, struct error *e);
+/* Its RDMA device goes with the pod, and gets new character devices by that. */
+bool attach_plan_moves_rdma(const struct attach_plan *p);
+/* Nothing of it leaves the host: an RDMA device alone, in shared mode. */
+bool attach_plan_stays(const struct attach_plan *p);
 void route_format(const struct route *r, char *text, size_t size); /* "10.0.0.0/8 via 10.1.0.1 table 100" */
 struct attach_plan *attach_plan_ref(struct attach_plan *p);
 void attach_plan_unref(struct attach_plan *p); /* NULL allowed */

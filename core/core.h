@@ -122,6 +122,7 @@ struct event {
 			enum place place;            /* ATTACH, LEASE_APPLY, DETACH, PROBE: always set, also on failure */
 			const struct pod_state *pod; /* ATTACH, LEASE_APPLY, PROBE when place is POD */
 			uint32_t duration_ms;        /* of the work itself */
+			bool rdma;                   /* ATTACH that failed: of its RDMA device */
 			const char *differences;     /* DETACH: what could not be restored, by name; NULL or "" = all is as it was */
 		} done;
 	};

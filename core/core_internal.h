@@ -90,6 +90,7 @@ struct claim {
 	int token; /* enum token, TOKEN_UNSURE after a start */
 	int token_next;
 	uint64_t token_op;
+	uint64_t token_nodes, token_nodes_next; /* of the character devices it gives: a digest */
 	struct retry token_retry;
 	/* status.devices */
 	bool status_dirty, status_told, status_gone;
@@ -165,6 +166,10 @@ void core_list_remove(void **list, size_t *n, size_t i);
 #define LIST_ADD(list, n, item) core_list_add((void ***)&(list), &(n), (item))
 #define LIST_REMOVE(list, n, i) core_list_remove((void **)(list), &(n), (i))
 
+/* FNV-1a, of what was told: not to tell it again. */
+#define DIGEST_SEED 0xcbf29ce484222325u
+uint64_t digest_add(uint64_t digest, const void *data, size_t len);
+
 /* effects.c */
 struct effect *effect_add(struct core *c, enum effect_type type, bool wants_result); /* op set when a result is wanted */
 void effect_transition(struct core *c, struct attachment *a, struct device *d, enum device_state from, enum device_state to,
@@ -197,8 +202,14 @@ void claim_set_devices(struct claim *claim, size_t n);
 bool claim_is_home(const struct claim *claim);     /* nothing of it is in a pod, and nothing under way */
 bool claim_is_attached(const struct claim *claim); /* all of it is in its sandbox */
 bool claim_has_movable(const struct claim *claim);
+/* Some of its character devices get their numbers only by the attach. */
+bool claim_moves_nodes(const struct claim *claim);
 const struct attachment *claim_failing(const struct claim *claim); /* the first whose last operation failed and waits */
-void attachment_snapshot(struct core *c, struct attachment *a);    /* ask for its host state; the attachment is busy until it is there */
+/* The host's namespace shows what of it would be given to a pod: a PCI function is there without its netdev, too. With a plan only. */
+bool attachment_is_shown(const struct attachment *a);
+/* It is where the host's namespace should not show it. */
+bool attachment_is_away(const struct attachment *a);
+void attachment_snapshot(struct core *c, struct attachment *a); /* ask for its host state; the attachment is busy until it is there */
 /* It was not on the host, and may be by now: look, and if it is there it is not as it was. */
 void attachment_doubt(struct attachment *a);
 /* The same on the word of the pod's namespace. Whoever may make links in there may remove them as fast as they like: that must not keep

@@ -24,6 +24,14 @@ char *core_text(const char *format, ...)
 	return copy;
 }
 
+uint64_t digest_add(uint64_t digest, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+	for (size_t i = 0; i < len; i++)
+		digest = (digest ^ p[i]) * 0x100000001b3u;
+	return digest;
+}
+
 void core_list_add(void ***list, size_t *n, void *item)
 {
 	/* No field remembers the capacity: it is the power of two that holds n, and a list never shrinks below what it had when it grew, so

@@ -88,10 +88,12 @@ static void device_unsettle(struct device *d)
 		a->stirred = true;
 		return;
 	}
-	if (d->present && a->place != PLACE_HOST) {
-		attachment_doubt(a);
-	} else if (!d->present && a->place == PLACE_HOST) {
-		a->place = PLACE_UNKNOWN;
+	bool away = attachment_is_away(a);
+	if (attachment_is_shown(a) == away) {
+		if (away)
+			attachment_doubt(a);
+		else
+			a->place = PLACE_UNKNOWN;
 	}
 }
 

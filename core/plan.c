@@ -108,6 +108,26 @@ static void check_vrf(const struct attach_plan *p, struct error *faults)
 		error_append(faults, -EINVAL, "interface.vrf.name: \"%s\" is the name of the interface itself", p->pod.vrf_name);
 }
 
+/* The character devices were looked at with these wishes: what is not among them does not exist. */
+static void check_rdma(const struct attach_plan *p, struct error *faults)
+{
+	const struct rdma_state *rdma = &p->host.rdma;
+	const struct {
+		const char *key, *path;
+		bool wanted;
+	} nodes[] = {{"umad", "/dev/infiniband/umad", p->pod.rdma_umad == 1}, {"issm", "/dev/infiniband/issm", p->pod.rdma_issm == 1}};
+	for (size_t i = 0; i < ELEMENTS(nodes); i++) {
+		bool there = false;
+		for (size_t k = 0; k < rdma->n_nodes; k++)
+			there |= str_starts(rdma->nodes[k].path, nodes[i].path);
+		if (nodes[i].wanted && !rdma->name[0])
+			error_append(faults, -EINVAL, "rdma.%s: the device has no RDMA device", nodes[i].key);
+		else if (nodes[i].wanted && !there)
+			error_append(faults, -EINVAL, "rdma.%s: the RDMA device \"%s\" has no such character device", nodes[i].key,
+			             rdma->name);
+	}
+}
+
 /* ---- what the pod gets besides what is configured -------------------------------------------------------------------------------- */
 
 static bool prefix_covers(const struct ip_prefix *p, const struct ip_address *a)
@@ -367,6 +387,7 @@ int attach_plan_new(const struct device_facts *facts, const struct host_state *h
 		check_mac(p, &faults);
 		check_vrf(p, &faults);
 	}
+	check_rdma(p, &faults);
 	if (faults.code) {
 		attach_plan_unref(p);
 		return error_set(e, faults.code, "%s", faults.text);
@@ -378,6 +399,9 @@ int attach_plan_new(const struct device_facts *facts, const struct host_state *h
 int attach_plan_renew(const struct attach_plan *old, const struct device_facts *facts, const struct host_state *host,
                       struct attach_plan **ret, struct error *e)
 {
+	/* Its driver may be loaded later than that of the netdev. */
+	if (old->host.rdma.name[0] && !host->rdma.name[0])
+		return error_set(e, -ENODEV, "its RDMA device, which was %s, is not there yet", old->host.rdma.name);
 	/* A view of the old configuration: its lists are read, and copied by attach_plan_new(). */
 	struct network_config config = old->pod;
 	struct route *routes = calloc(old->pod.n_routes ? old->pod.n_routes : 1, sizeof(*routes));
@@ -395,4 +419,14 @@ int attach_plan_renew(const struct attach_plan *old, const struct device_facts *
 	int rc = attach_plan_new(facts, host, &config, ret, NULL, e);
 	free(routes);
 	return rc;
+}
+
+bool attach_plan_moves_rdma(const struct attach_plan *p)
+{
+	return p->host.rdma.name[0] && p->host.rdma.exclusive;
+}
+
+bool attach_plan_stays(const struct attach_plan *p)
+{
+	return !p->facts.ifindex && !attach_plan_moves_rdma(p);
 }

@@ -95,7 +95,8 @@ static int prepare_check_device(struct core *c, const struct claim_result *resul
 	if (d->owner)
 		return error_set(e, -EBUSY, "device %s: held by claim %s/%s (uid %s)", result->device,
 		                 d->owner->claim->record.ref.namespace_, d->owner->claim->record.ref.name, d->owner->claim->record.ref.uid);
-	if (!d->facts.ifindex)
+	/* A RoCE port always has one: then it is somebody else's by now. */
+	if (!d->facts.ifindex && (!d->facts.rdma_device[0] || d->facts.rdma_protocol == RDMA_PROTOCOL_ROCE))
 		return error_set(e, -ENODEV, "device %s: it has no network interface in the host's namespace", result->device);
 	if (d->uplink)
 		return error_set(e, -EPERM, "device %s (%s): carries the node's default route, or stands under it", result->device,
@@ -152,7 +153,7 @@ static int prepare_check_pair(const struct claim *claim, size_t i, const struct 
 {
 	const struct network_config *mine = &claim->record.devices[i].plan->pod, *theirs = &other->record.devices[j].plan->pod;
 	const char *device = claim->record.devices[i].device, *other_device = other->record.devices[j].device;
-	if (str_equal(mine->ifname, theirs->ifname))
+	if (*mine->ifname && str_equal(mine->ifname, theirs->ifname))
 		return error_set(e, -EEXIST, "interface.name: \"%s\" is wanted by device %s and by device %s of claim %s in the same pod",
 		                 mine->ifname, device, other_device, other->record.ref.name);
 	if (*mine->vrf_name && str_equal(mine->vrf_name, theirs->ifname))
@@ -379,7 +380,7 @@ static void prepare_hold(struct core *c, struct claim *claim)
 		if (!a->device || a->device->state >= DEVICE_PREPARED)
 			continue;
 		device_apply(c, a->device, DEVICE_EVENT_PREPARED, a, 0, 0, NULL);
-		if (!a->device->present)
+		if (!attachment_is_shown(a))
 			a->place = PLACE_UNKNOWN; /* it left while we were reading */
 		if (a->host)
 			host_state_free(a->host);

@@ -9,6 +9,50 @@ enum { STATUS_CALM_MS = 500 };
 
 /* ---- the CDI spec file: the door through which containers get in (promise 2) --------------------------------------------------------- */
 
+/* The RDMA device whose character devices the claim's containers get: as it is in the pod, or as it is on the host and stays. */
+static const struct rdma_state *token_rdma(const struct attachment_record *r, enum token token)
+{
+	static const struct rdma_state none;
+	if (token == TOKEN_NONE || !r->plan)
+		return &none;
+	return token == TOKEN_FINAL ? &r->pod.rdma : &r->plan->host.rdma;
+}
+
+static void add_nodes(const struct rdma_state *from, struct rdma_node *nodes, size_t *n)
+{
+	for (size_t i = 0; i < from->n_nodes; i++) {
+		bool there = false; /* rdma_cm is one for all devices */
+		for (size_t k = 0; k < *n && !there; k++)
+			there = str_equal(nodes[k].path, from->nodes[i].path);
+		if (!there)
+			nodes[(*n)++] = from->nodes[i];
+	}
+}
+
+static struct rdma_node *token_nodes(const struct claim *claim, enum token token, size_t *ret_n)
+{
+	struct rdma_node *nodes = core_alloc(claim->record.n * RDMA_NODES_MAX, sizeof(*nodes));
+	*ret_n = 0;
+	for (size_t i = 0; i < claim->record.n; i++)
+		add_nodes(token_rdma(&claim->record.devices[i], token), nodes, ret_n);
+	return nodes;
+}
+
+static uint64_t token_digest(const struct claim *claim, enum token token)
+{
+	uint64_t digest = DIGEST_SEED;
+	for (size_t i = 0; i < claim->record.n; i++) {
+		const struct rdma_state *rdma = token_rdma(&claim->record.devices[i], token);
+		for (size_t k = 0; k < rdma->n_nodes; k++) {
+			const struct rdma_node *n = &rdma->nodes[k];
+			const uint32_t numbers[] = {n->major, n->minor, n->mode, n->uid, n->gid};
+			digest = digest_add(digest, n->path, strlen(n->path) + 1);
+			digest = digest_add(digest, numbers, sizeof(numbers));
+		}
+	}
+	return digest;
+}
+
 static enum token token_wanted(const struct core *c, const struct claim *claim)
 {
 	if (claim->phase != CLAIM_READY || !claim->record.wants_pod || !claim_has_movable(claim))
@@ -20,6 +64,8 @@ static enum token token_wanted(const struct core *c, const struct claim *claim)
 	/* The runtime resolves CDI ids before it calls the CreateContainer hook: while the hook is there to hold the container back, let it
 	 * come that far. */
 	const struct pin *p = pin_find(c, claim->record.sandbox.id);
+	if (claim_moves_nodes(claim))
+		return TOKEN_NONE;
 	if (c->runtime_up && c->can_gate && !c->options.synchronous_hooks && p && p->state == PIN_HELD)
 		return TOKEN_PENDING;
 	return TOKEN_NONE;
@@ -28,15 +74,19 @@ static enum token token_wanted(const struct core *c, const struct claim *claim)
 static void token_reconcile(struct core *c, struct claim *claim)
 {
 	enum token wanted = token_wanted(c, claim);
-	if (claim->token_op || claim->token == (int)wanted || !retry_due(c, claim->token_retry.at))
+	uint64_t digest = token_digest(claim, wanted);
+	bool is = claim->token == (int)wanted && claim->token_nodes == digest;
+	if (claim->token_op || is || !retry_due(c, claim->token_retry.at))
 		return;
 	struct effect *f = effect_add(c, EFFECT_TOKEN, true);
+	f->token.nodes = token_nodes(claim, wanted, &f->token.n_nodes);
 	f->token.claim = claim->record.ref;
 	f->token.token = wanted;
 	f->token.sandbox_pid = claim->record.sandbox.pid;
 	f->token.netns_inode = claim->record.netns_inode;
 	claim->token_op = f->op;
 	claim->token_next = wanted;
+	claim->token_nodes_next = digest;
 	claim->token_retry.at = NEVER;
 }
 
@@ -127,8 +177,8 @@ static enum reach reach(struct core *c, struct attachment *a, const char *sandbo
 /* After a reboot: what is restored after this attach is what the host has now, as late as can be, for its tools may still be at work. */
 static void renew_start(struct core *c, struct attachment *a)
 {
-	if (!a->device->present || !a->device->facts.ifindex) {
-		move_fail(c, a, "the device has no network interface in the host's namespace");
+	if (!attachment_is_shown(a)) {
+		move_fail(c, a, "the host's namespace does not show the device");
 		return;
 	}
 	attachment_snapshot(c, a);
@@ -235,8 +285,8 @@ static void attachment_gone(struct core *c, struct attachment *a)
 	a->restore = a->stranded = false;
 	if (!a->claim->record.wants_pod)
 		return;
-	const char *text = a->device->present ? "the device that was prepared does not exist any more, another one bears its name"
-	                                      : "the device does not exist any more";
+	const char *text = attachment_is_shown(a) ? "the device that was prepared does not exist any more, another one bears its name"
+	                                          : "the device does not exist any more";
 	if (!str_equal(a->error, text)) {
 		str_cut(a->error, sizeof(a->error), text);
 		a->claim->status_dirty = true;
@@ -315,9 +365,10 @@ static void released(struct core *c, struct attachment *a, const struct event *e
 	a->where[0] = 0;
 	a->record->pod = (struct pod_state){0};
 	a->record->attached_in[0] = 0;
-	if (e->done.place == PLACE_HOST && !a->device->present && a->stirred) {
+	bool shown = attachment_is_shown(a);
+	if (e->done.place == PLACE_HOST && !shown && a->stirred) {
 		a->place = PLACE_UNKNOWN; /* it may have been pulled since */
-	} else if (e->done.place == PLACE_HOST && !a->device->present) {
+	} else if (e->done.place == PLACE_HOST && !shown) {
 		/* The monitor tells it in a moment; the next claim may be faster. */
 		a->device->present = true;
 		a->device->facts = a->record->plan->facts;
@@ -363,7 +414,11 @@ static void move_failed(struct core *c, struct attachment *a, const struct event
 		str_cut(a->warning, sizeof(a->warning), text);
 	}
 	if (a->failures == 1)
-		effect_event(c, SUBJECT_POD, a->claim, attach ? "NetworkDeviceAttachFailed" : "NetworkDeviceDetachFailed", text);
+		effect_event(c, SUBJECT_POD, a->claim,
+		             !attach        ? "NetworkDeviceDetachFailed"
+		             : e->done.rdma ? "RDMADeviceAttachFailed"
+		                            : "NetworkDeviceAttachFailed",
+		             text);
 }
 
 void move_done(struct core *c, struct attachment *a, const struct event *e)
@@ -401,7 +456,7 @@ void move_done(struct core *c, struct attachment *a, const struct event *e)
 			a->record->pod = *e->done.pod;
 	}
 	/* It was pulled, and perhaps even plugged in again, or came to the host, while the worker had its result already: look. */
-	if (a->place != PLACE_HOST && a->stirred && a->device->present)
+	if (attachment_is_away(a) && a->stirred && attachment_is_shown(a))
 		attachment_doubt(a);
 	else if (a->place == PLACE_POD && a->lost)
 		attachment_doubt_calmly(c, a);
@@ -475,6 +530,7 @@ static void token_done(struct core *c, struct claim *claim, const struct event *
 		return;
 	}
 	claim->token = claim->token_next;
+	claim->token_nodes = claim->token_nodes_next;
 	claim->token_retry = (struct retry){.at = NEVER};
 }
 

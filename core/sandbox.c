@@ -105,8 +105,12 @@ static bool claim_of_pod(const struct claim *claim, const char *pod_uid)
 	return claim->phase <= CLAIM_READY && !claim->unprepare && *pod_uid && str_equal(claim->record.pod.uid, pod_uid);
 }
 
-static bool overlapped(const struct core *c)
+/* Whether the runtime may go on while the devices are on their way. The containers' specs are made from the CDI file as it is then. */
+static bool overlapped(const struct core *c, const char *pod_uid)
 {
+	for (size_t i = 0; i < c->n_claims; i++)
+		if (claim_of_pod(c->claims[i], pod_uid) && claim_moves_nodes(c->claims[i]))
+			return false;
 	return c->can_gate && !c->options.synchronous_hooks;
 }
 
@@ -153,7 +157,7 @@ static void sandbox_run(struct core *c, const struct event *e, enum waiter_kind 
 		hook_reply(c, e->hook.call, error.text);
 		return;
 	}
-	if (kind == WAIT_RUN && !overlapped(c))
+	if (kind == WAIT_RUN && !overlapped(c, s->pod.uid))
 		kind = WAIT_CREATE; /* answer when the devices are there */
 	struct waiter *w = waiter_add(c, kind, e->hook.call, e->hook.deadline);
 	w->run = run;

@@ -10,7 +10,7 @@ static void status_fill(const struct attachment *a, struct device_status *s)
 	s->message = a->error;
 	s->ready = a->record->state == DEVICE_ATTACHED && a->place == PLACE_POD && !a->error[0];
 	if (s->ready) {
-		s->reason = "NetworkDeviceReady";
+		s->reason = a->record->plan->facts.ifindex ? "NetworkDeviceReady" : "RDMAOnlyDeviceReady";
 		s->pod = &a->record->pod;
 		s->leases = a->record->leases;
 	} else if (a->error[0]) {
@@ -25,14 +25,6 @@ static void status_fill(const struct attachment *a, struct device_status *s)
 	} else {
 		s->reason = a->record->state == DEVICE_RELEASED ? "Released" : "NotAttached";
 	}
-}
-
-static uint64_t digest_add(uint64_t digest, const void *data, size_t len)
-{
-	const uint8_t *p = data;
-	for (size_t i = 0; i < len; i++)
-		digest = (digest ^ p[i]) * 0x100000001b3u; /* FNV-1a */
-	return digest;
 }
 
 /* What is told of a lease; a renewal that only moves its times is none of that. */
@@ -52,10 +44,22 @@ static uint64_t digest_lease(uint64_t digest, const struct lease *l)
 	return digest_add(digest, &l->mtu, sizeof(l->mtu));
 }
 
+static uint64_t digest_rdma(uint64_t digest, const struct rdma_state *r)
+{
+	const uint32_t numbers[] = {r->protocol, r->exclusive, r->gid_port, (uint32_t)r->gid_index};
+	digest = digest_add(digest, r->name, strlen(r->name) + 1);
+	digest = digest_add(digest, &r->guid, sizeof(r->guid));
+	digest = digest_add(digest, numbers, sizeof(numbers));
+	digest = digest_add(digest, &r->gid, sizeof(r->gid));
+	for (size_t i = 0; i < r->n_nodes; i++)
+		digest = digest_add(digest, r->nodes[i].path, strlen(r->nodes[i].path) + 1);
+	return digest;
+}
+
 /* What a status says, so that a retry which changed nothing writes nothing. */
 static uint64_t status_digest(const struct device_status *devices, size_t n)
 {
-	uint64_t digest = 0xcbf29ce484222325u;
+	uint64_t digest = DIGEST_SEED;
 	for (size_t i = 0; i < n; i++) {
 		const struct device_status *s = &devices[i];
 		digest = digest_add(digest, s->device, strlen(s->device) + 1);
@@ -66,6 +70,7 @@ static uint64_t status_digest(const struct device_status *devices, size_t n)
 		digest = digest_add(digest, s->pod->ifname, strlen(s->pod->ifname) + 1);
 		digest = digest_add(digest, s->pod->mac.bytes, s->pod->mac.length);
 		digest = digest_add(digest, s->pod->addresses, s->pod->n_addresses * sizeof(s->pod->addresses[0]));
+		digest = digest_rdma(digest, &s->pod->rdma);
 		if (!s->leases)
 			continue;
 		digest = digest_lease(digest, &s->leases->v4);

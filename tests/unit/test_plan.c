@@ -537,6 +537,54 @@ static void test_device_without_netdev(void **state)
 	}
 }
 
+static struct host_state host_mlx5(bool exclusive)
+{
+	struct host_state h = {.rdma = {.name = "mlx5_2",
+	                                .exclusive = exclusive,
+	                                .n_nodes = 2,
+	                                .nodes = {{.path = "/dev/infiniband/uverbs2"}, {.path = "/dev/infiniband/umad0"}}}};
+	return h;
+}
+
+static void test_rdma(void **state)
+{
+	(void)state;
+	const struct device_facts alone = {.name = "pci-0000-00-05-0", .rdma = true, .rdma_device = "mlx5_2"}, nic = facts_eth0();
+	struct host_state with = host_eth0(), without = host_eth0(), shared = host_mlx5(false), exclusive = host_mlx5(true);
+	struct error e = {0};
+	struct attach_plan *p = NULL;
+	with.rdma = shared.rdma;
+	assert_int_equal(plan(&alone, &shared, "{rdma: {umad: true, issm: false}}", &p, NULL), 0);
+	assert_int_equal(p->pod.rdma_umad, 1);
+	assert_true(attach_plan_stays(p));
+	attach_plan_unref(p);
+	assert_int_equal(plan(&alone, &exclusive, "{}", &p, NULL), 0);
+	assert_true(attach_plan_moves_rdma(p));
+	assert_false(attach_plan_stays(p));
+	attach_plan_unref(p);
+	assert_int_equal(plan(&nic, &without, "{rdma: {umad: false}}", &p, NULL), 0);
+	assert_false(attach_plan_stays(p));
+	attach_plan_unref(p);
+
+	/* What is asked for must be there: a container without it would not know. */
+	assert_int_equal(plan(&nic, &without, "{rdma: {umad: true}}", &p, &e), -EINVAL);
+	assert_string_equal(e.text, "rdma.umad: the device has no RDMA device");
+	e = (struct error){0};
+	assert_int_equal(plan(&nic, &with, "{rdma: {umad: true, issm: true}}", &p, &e), -EINVAL);
+	assert_string_equal(e.text, "rdma.issm: the RDMA device \"mlx5_2\" has no such character device");
+
+	/* After a reboot its driver may come later than the netdev's. */
+	struct attach_plan *old;
+	assert_int_equal(plan(&nic, &with, "{rdma: {umad: true}}", &old, NULL), 0);
+	e = (struct error){0};
+	assert_int_equal(attach_plan_renew(old, &nic, &without, &p, &e), -ENODEV);
+	assert_string_equal(e.text, "its RDMA device, which was mlx5_2, is not there yet");
+	assert_int_equal(attach_plan_renew(old, &nic, &with, &p, &e), 0);
+	assert_int_equal(p->pod.rdma_umad, 1);
+	attach_plan_unref(p);
+	attach_plan_unref(old);
+}
+
 static void test_record_owns_its_plans(void **state)
 {
 	(void)state;
@@ -570,6 +618,7 @@ int main(void)
 	    cmocka_unit_test(test_rules_default_to_main),
 	    cmocka_unit_test(test_checks_against_the_device),
 	    cmocka_unit_test(test_device_without_netdev),
+	    cmocka_unit_test(test_rdma),
 	    cmocka_unit_test(test_record_owns_its_plans),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
