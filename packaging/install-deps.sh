@@ -24,7 +24,10 @@ node=( # the one-node stand-in of tests/node and the demo
 	dnsmasq-base isc-dhcp-server # the second for leases of seconds, which dnsmasq refuses to give
 	nodejs npm # @grpc/grpc-js is the second voice among the gRPC clients
 )
-packages=("${build[@]}" "${check[@]}" "${node[@]}")
+machine=( # the emulated machine of tests/vm: what builds a kernel's modules; the machine itself is unpacked beside the system
+	make xz-utils libelf1 util-linux
+)
+packages=("${build[@]}" "${check[@]}" "${node[@]}" "${machine[@]}")
 
 if [ "${1:-}" = --list ]; then
 	printf '%s\n' "${packages[@]}"
