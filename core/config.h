@@ -108,11 +108,11 @@ struct ethtool_settings {
 
 /* What a claim wants its VF to have at the PF. */
 struct vf_config {
-	bool has_vlan, has_spoofchk, has_trust, has_min_rate, has_max_rate; /* a record of an earlier version has none */
-	uint32_t vlan;                                                      /* 0 = untagged */
-	uint32_t qos;                                                       /* 0 … 7, of the VLAN */
-	uint32_t vlan_protocol;                                             /* ETH_P_8021Q or ETH_P_8021AD in host order; 0 = not given */
-	uint32_t min_rate, max_rate;                                        /* Mb/s; 0 = no limit */
+	bool has_vlan, has_qos, has_spoofchk, has_trust, has_min_rate, has_max_rate; /* a record of an earlier version has none */
+	uint32_t vlan;                                                               /* 0 = untagged */
+	uint32_t qos;                                                                /* 0 … 7, of the VLAN */
+	uint32_t vlan_protocol;      /* ETH_P_8021Q or ETH_P_8021AD in host order; 0 = not given */
+	uint32_t min_rate, max_rate; /* Mb/s; 0 = no limit */
 	int8_t spoofchk, trust;
 };
 
@@ -159,6 +159,7 @@ int network_config_check_supported(const struct network_config *c, struct error 
  * elements; `base` is then some mix of both. */
 int network_config_merge(struct network_config *base, const struct network_config *over);
 bool network_config_has_ethtool(const struct network_config *c);
+bool network_config_has_vf(const struct network_config *c);
 void network_config_init(struct network_config *c); /* nothing given */
 void network_config_free(struct network_config *c);
 

@@ -25,6 +25,17 @@ void config_check_interface(struct faults *f, const void *object)
 		fault(f, "vrf.name", "%s is the name of the interface itself", show_string(c->vrf_name, "\"").text);
 }
 
+void config_check_vf(struct faults *f, const void *object)
+{
+	const struct vf_config *vf = &((const struct network_config *)object)->vf;
+	if (vf->has_qos && !vf->has_vlan)
+		fault(f, "vlanQoS", "without a vlan");
+	if (vf->vlan_protocol && !vf->has_vlan)
+		fault(f, "vlanProtocol", "without a vlan");
+	if (vf->has_min_rate && vf->has_max_rate && vf->max_rate && vf->min_rate > vf->max_rate)
+		fault(f, "minTxRate", "%" PRIu32 " is above maxTxRate %" PRIu32, vf->min_rate, vf->max_rate);
+}
+
 static bool settings_given(const struct ethtool_settings *s, enum ethtool_setting which)
 {
 	return s->given & 1u << which;
@@ -161,6 +172,12 @@ int network_config_check_without_netdev(const struct network_config *c, struct e
 bool network_config_has_ethtool(const struct network_config *c)
 {
 	return c->n_features || c->n_private_flags || c->ethtool.given;
+}
+
+bool network_config_has_vf(const struct network_config *c)
+{
+	const struct vf_config *vf = &c->vf;
+	return vf->has_vlan || vf->has_spoofchk || vf->has_trust || vf->has_min_rate || vf->has_max_rate;
 }
 
 int network_config_check_supported(const struct network_config *c, struct error *e)

@@ -35,6 +35,7 @@ struct shown show_prefix(const struct ip_prefix *p);
 
 /* The rules between values, for the rows of the schema. */
 void config_check_interface(struct faults *f, const void *object);
+void config_check_vf(struct faults *f, const void *object);
 void config_check_channels(struct faults *f, const void *object);
 void config_check_route(struct faults *f, const void *object);
 void config_check_rule(struct faults *f, const void *object);

@@ -118,6 +118,8 @@ static int merge_members(const struct config_members *members, struct network_co
 			base->ethtool.given |= 1u << f->setting;
 		} else
 			memcpy(to, from, config_field_size(f));
+		if (f->told && config_field_given(f, over))
+			*(bool *)((char *)base + f->told_at) = true;
 	}
 	return rc;
 }

@@ -48,6 +48,11 @@ static const struct rule_row interface_rules[] = {
     {GIVEN("mtu") " && @.mtu < 1280 && (" TRUE("dhcp6") " || " ANY_V6 ")", "mtu", "too small for IPv6, which needs 1280"},
     {GIVEN("vrf") " && " NAMED("name") " && @.vrf.name == @.name", "vrf.name", "the name of the interface itself"},
 };
+static const struct rule_row vf_rules[] = {
+    {GIVEN("vlanQoS") " && !(" GIVEN("vlan") ")", "vlanQoS", "without a vlan"},
+    {GIVEN("vlanProtocol") " && !(" GIVEN("vlan") ")", "vlanProtocol", "without a vlan"},
+    {GIVEN("minTxRate") " && " GIVEN("maxTxRate") " && @.maxTxRate > 0 && @.minTxRate > @.maxTxRate", "minTxRate", "above maxTxRate"},
+};
 static const struct rule_row channel_rules[] = {
     {GIVEN("combined") " && @.combined == 0 && !(" GIVEN("rx") " && @.rx > 0 && " GIVEN("tx") " && @.tx > 0)", "combined",
      "0 leaves none; only together with rx and tx of their own"},
@@ -89,6 +94,7 @@ static const struct rules {
 	size_t n;
 } rules[] = {
     {config_check_interface, interface_rules, ELEMENTS(interface_rules)},
+    {config_check_vf, vf_rules, ELEMENTS(vf_rules)},
     {config_check_channels, channel_rules, ELEMENTS(channel_rules)},
     {config_check_route, route_rules, ELEMENTS(route_rules)},
     {config_check_rule, rule_rules, ELEMENTS(rule_rules)},
@@ -193,6 +199,7 @@ _Static_assert(IFNAME_SIZE == 16 && ATTRIBUTE_TEXT_SIZE == 65 && ETHTOOL_NAME_SI
 static const struct test ifname_test = {IFNAME("'.', '..'")}, ifname_required_test = {IFNAME("'.', '..', ''")};
 static const struct test text_test = {"size(bytes(@)) > 64", "is longer than 64 bytes"};
 static const struct test family_test = {"!(@ in ['ipv4', 'ipv6'])", "is neither ipv4 nor ipv6"};
+static const struct test tag_test = {"!(@ in ['802.1q', '802.1ad'])", "is neither 802.1q nor 802.1ad"};
 static const struct test address_test = {"!isIP(@) && !@.matches(" MAPPED ")", "is not an IP address"};
 static const struct test prefix_test = {"!isCIDR(@) && !@.matches(" MAPPED ")", "is not an IP prefix"};
 static const struct test host_test = {"isCIDR(@) && (cidr(@).ip().isUnspecified() || (cidr(@).ip().family() == 6 && "
@@ -254,6 +261,7 @@ static void put_string(struct writer *w, const struct config_field *f, const cha
 	const struct test *t = f->type == CONFIG_IFNAME    ? f->required ? &ifname_required_test : &ifname_test
 	                       : f->type == CONFIG_TEXT    ? &text_test
 	                       : f->type == CONFIG_FAMILY  ? &family_test
+	                       : f->type == CONFIG_TAG     ? &tag_test
 	                       : f->type == CONFIG_ADDRESS ? &address_test
 	                       : f->type == CONFIG_MAC     ? &mac_test
 	                                                   : &prefix_test;
@@ -372,6 +380,7 @@ static void put_value(struct writer *w, const struct config_field *f, const char
 	case CONFIG_IFNAME:
 	case CONFIG_TEXT:
 	case CONFIG_FAMILY:
+	case CONFIG_TAG:
 	case CONFIG_MAC:
 	case CONFIG_ADDRESS:
 	case CONFIG_PREFIX:

@@ -88,6 +88,10 @@ static const char *const examples[] = {
     "  gateway: 192.0.2.1\n",
 
     "interface:\n"
+    "  hardwareAddr: \"02:00:00:00:00:01\"\n"
+    "  vf: {vlan: 100, vlanQoS: 3, vlanProtocol: 802.1q, spoofCheck: true, trust: false, minTxRate: 0, maxTxRate: 1000}\n",
+
+    "interface:\n"
     "  gsoMaxSize: 185000\n"
     "  groMaxSize: 185000\n"
     "  gsoIPv4MaxSize: 65536\n"
@@ -147,6 +151,7 @@ static void put_values(struct buf *to, const struct config_field *f)
 	    [CONFIG_FLAG] = "boolean",
 	    [CONFIG_SWITCH] = "boolean",
 	    [CONFIG_FAMILY] = "`ipv4` or `ipv6`",
+	    [CONFIG_TAG] = "`802.1q` or `802.1ad`",
 	    [CONFIG_MAC] = "hardware address",
 	    [CONFIG_ADDRESS] = "IP address",
 	    [CONFIG_PREFIX] = "IP prefix",

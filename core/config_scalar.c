@@ -8,6 +8,8 @@
 
 #include "core/base/str.h"
 
+enum { TAG_8021Q = 0x8100, TAG_8021AD = 0x88a8 }; /* ETH_P_8021Q, ETH_P_8021AD */
+
 bool value_has_type(struct faults *f, const char *key, const struct value *v, enum value_type type)
 {
 	if (v->type == type)
@@ -199,6 +201,8 @@ static void take_bool(struct faults *f, const struct config_field *field, const 
 		*(int8_t *)to = v->boolean;
 	else if (v->boolean)
 		*(uint8_t *)to |= field->bits;
+	if (field->told)
+		*(bool *)((char *)object + field->told_at) = true;
 }
 
 static void take_string(struct faults *f, const struct config_field *field, const struct value *v, void *object)
@@ -220,6 +224,11 @@ static void take_string(struct faults *f, const struct config_field *field, cons
 		*(uint8_t *)to = family;
 		if (family == IP_NONE)
 			fault(f, field->key, "%s is neither \"ipv4\" nor \"ipv6\"", show_value(v).text);
+	} else if (field->type == CONFIG_TAG) {
+		uint32_t tag = str_equal(v->string, "802.1q") ? TAG_8021Q : str_equal(v->string, "802.1ad") ? TAG_8021AD : 0;
+		*(uint32_t *)to = tag;
+		if (!tag)
+			fault(f, field->key, "%s is neither \"802.1q\" nor \"802.1ad\"", show_value(v).text);
 	} else if (!parse_address(v->string, to))
 		fault(f, field->key, "%s is not an IP address", show_value(v).text);
 }
@@ -240,6 +249,7 @@ void config_take_scalar(struct faults *f, const struct config_field *field, cons
 		take_integer(f, field, v, object);
 		break;
 	case CONFIG_FAMILY:
+	case CONFIG_TAG:
 	case CONFIG_IFNAME:
 	case CONFIG_TEXT:
 	case CONFIG_MAC:

@@ -19,6 +19,8 @@ enum {
 	VRF_TABLE_FIRST = 1000,
 	VRF_TABLES = 1000,
 	ROUTE_ONLINK = 4, /* RTNH_F_ONLINK */
+	VLAN_MAX = 4094,  /* what the kernel takes for a VF: 4095 is nobody's */
+	VLAN_QOS_MAX = 7,
 };
 /* compat, main and local: they have another use. */
 #define TABLES_OF_OTHERS " 253 254 255 "
@@ -113,6 +115,7 @@ static void complete_rule(void *object)
 #define LIST(list, n, element)                                                                                                             \
 	AT(list), .count = offsetof(struct network_config, n), .size = sizeof(element), .min = 1, .max = CONFIG_LIST_MAX
 #define TOLD_BY(type, member) .told = true, .told_at = offsetof(struct type, member)
+#define TOLD(member) TOLD_BY(network_config, member)
 #define NUMBER(number, least) CONFIG_SETTING, AT(ethtool), .setting = (number), .min = (least), .max = UINT32_MAX, .ours = true
 #define SWITCH(number) CONFIG_SWITCH, AT(ethtool), .setting = (number), .ours = true
 
@@ -124,6 +127,27 @@ static const struct config_field vrf_fields[] = {
 };
 static const struct config_members vrf_members = MEMBERS(vrf_fields);
 
+static const struct config_field vf_fields[] = {
+    {"vlan", CONFIG_UINT32, AT(vf.vlan), TOLD(vf.has_vlan), .min = 0, .max = VLAN_MAX, .ours = true,
+     .doc = "VLAN of all its packets, which the VF itself neither sees nor leaves; 0 is none"},
+    {"vlanQoS", CONFIG_UINT32, AT(vf.qos), TOLD(vf.has_qos), .min = 0, .max = VLAN_QOS_MAX, .ours = true,
+     .doc = "priority in the VLAN's tag; 0 when not given"},
+    {"vlanProtocol", CONFIG_TAG, AT(vf.vlan_protocol), .ours = true, .doc = "kind of the VLAN's tag; `802.1q` when not given"},
+    {"spoofCheck", CONFIG_BOOL, AT(vf.spoofchk), TOLD(vf.has_spoofchk), .ours = true,
+     .doc = "drop what it sends with a source address that is not its own"},
+    {"trust", CONFIG_BOOL, AT(vf.trust), TOLD(vf.has_trust), .ours = true,
+     .doc = "let it do what else only the PF may, such as promiscuous mode"},
+    {"minTxRate", CONFIG_UINT32, AT(vf.min_rate), TOLD(vf.has_min_rate), .min = 0, .max = UINT32_MAX, .ours = true,
+     .doc = "share of the bandwidth that it has at least, in Mb/s; 0 is none"},
+    {"maxTxRate", CONFIG_UINT32, AT(vf.max_rate), TOLD(vf.has_max_rate), .min = 0, .max = UINT32_MAX, .ours = true,
+     .doc = "bandwidth that it has at most, in Mb/s; 0 is no limit"},
+};
+static const char vf_rules[] =
+    "- For SR-IOV virtual functions alone; the physical function, which is asked for it, has to be on the host.\n"
+    "- `vlanQoS` and `vlanProtocol` demand `vlan`.\n"
+    "- `minTxRate` is not above `maxTxRate`, unless that is 0.\n";
+static const struct config_members vf_members = MEMBERS(vf_fields, .rules = vf_rules, .check = config_check_vf, .check_good = true);
+
 static const struct config_field interface_fields[] = {
     {"name", CONFIG_IFNAME, AT(ifname), .doc = "name in the pod; without one it keeps the host's"},
     {"addresses", CONFIG_ADDRESSES, LIST(addresses, n_addresses, struct address), .host = true, .order = order_addresses,
@@ -133,7 +157,8 @@ static const struct config_field interface_fields[] = {
     {"dhcp6", CONFIG_BOOL, AT(dhcp6), .ours = true, .doc = "IPv6 addresses from a DHCPv6 server; not together with IPv6 addresses"},
     {"mtu", CONFIG_UINT32, AT(mtu), .min = MTU_MIN, .max = MTU_MAX,
      .doc = "MTU; the device's own range and its physical function's MTU bound it further, IPv6 needs 1280"},
-    {"hardwareAddr", CONFIG_MAC, AT(mac), .station = true, .doc = "hardware address of one station, as long as the device's own"},
+    {"hardwareAddr", CONFIG_MAC, AT(mac), .station = true,
+     .doc = "hardware address of one station, as long as the device's own; of a VF set through its physical function"},
     {"gsoMaxSize", CONFIG_UINT32, AT(sizes.gso_max), .min = 1, .max = OFFLOAD_SIZE_MAX,
      .doc = "largest packet that is given to the device to be segmented, in bytes"},
     {"groMaxSize", CONFIG_UINT32, AT(sizes.gro_max), .min = 1, .max = OFFLOAD_SIZE_MAX,
@@ -150,6 +175,7 @@ static const struct config_field interface_fields[] = {
     {"arpAnnounce", CONFIG_INT8, AT(arp_announce), .min = 0, .max = 2,
      .doc = "the kernel's `arp_announce`: which own address requests name"},
     {"vrf", CONFIG_OBJECT, .members = &vrf_members, .doc = "the VRF that the interface joins, with all its routes"},
+    {"vf", CONFIG_OBJECT, .members = &vf_members, .ours = true, .doc = "what the physical function of a VF does with its packets"},
 };
 static const char interface_rules[] =
     "- `dhcp: true` and `addresses` exclude each other, and so do `dhcp6: true` and IPv6 addresses.\n"
@@ -310,6 +336,7 @@ size_t config_field_size(const struct config_field *f)
 	    [CONFIG_FAMILY] = 1,
 	    [CONFIG_UINT32] = sizeof(uint32_t),
 	    [CONFIG_MARK] = sizeof(uint32_t),
+	    [CONFIG_TAG] = sizeof(uint32_t),
 	    [CONFIG_IFNAME] = IFNAME_SIZE,
 	    [CONFIG_TEXT] = ATTRIBUTE_TEXT_SIZE,
 	    [CONFIG_MAC] = sizeof(struct mac),
@@ -354,7 +381,7 @@ bool config_field_given(const struct config_field *f, const void *object)
 		return *(const int8_t *)at != -1;
 	if (f->type == CONFIG_FLAG)
 		return *(const uint8_t *)at & f->bits;
-	if (f->type == CONFIG_UINT32 || f->type == CONFIG_MARK)
+	if (f->type == CONFIG_UINT32 || f->type == CONFIG_MARK || f->type == CONFIG_TAG)
 		return *(const uint32_t *)(const void *)at != 0;
 	/* Everything else says so in its first byte: texts, MAC length, address family, small integers. */
 	return *at != 0;

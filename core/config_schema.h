@@ -25,6 +25,7 @@ enum config_type {
 	CONFIG_UINT32,  /* uint32_t [0] */
 	CONFIG_MARK,    /* uint32_t [0], also written as "0x1f" */
 	CONFIG_FAMILY,  /* uint8_t, enum ip_family [IP_NONE]: "ipv4" or "ipv6" */
+	CONFIG_TAG,     /* uint32_t, ETH_P_* [0]: "802.1q" or "802.1ad" */
 	CONFIG_IFNAME,  /* char[IFNAME_SIZE] [""] */
 	CONFIG_TEXT,    /* char[ATTRIBUTE_TEXT_SIZE] [""] */
 	CONFIG_MAC,     /* struct mac [length 0] */

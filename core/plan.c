@@ -101,6 +101,34 @@ static void check_mac(const struct attach_plan *p, struct error *faults)
 		             p->pod.mac.length, p->host.ifname, p->host.mac.length);
 }
 
+/* What is asked of the PF has to be known before, for it has to be given back. */
+static void check_vf(const struct attach_plan *p, struct error *faults)
+{
+	const struct vf_config *wanted = &p->pod.vf;
+	const struct vf_settings *is = &p->host.vf;
+	if (!network_config_has_vf(&p->pod))
+		return;
+	if (!p->facts.is_vf) {
+		error_append(faults, -EINVAL, "interface.vf: \"%s\" is no SR-IOV virtual function", p->host.ifname);
+		return;
+	}
+	if (!is->known) {
+		const char *pf = p->facts.pf_ifname;
+		error_append(faults, -EINVAL, "interface.vf: the physical function %s of \"%s\" %s", *pf ? pf : p->facts.pf_address,
+		             p->host.ifname,
+		             *pf ? "says nothing of it" : "has no network interface on the host that could be asked for it");
+		return;
+	}
+	if (wanted->has_spoofchk && is->spoofchk < 0)
+		error_append(faults, -EINVAL, "interface.vf.spoofCheck: the driver of \"%s\" does not know it", is->pf);
+	if (wanted->has_trust && is->trust < 0)
+		error_append(faults, -EINVAL, "interface.vf.trust: the driver of \"%s\" does not know it", is->pf);
+	uint32_t min = wanted->has_min_rate ? wanted->min_rate : is->min_rate, max = wanted->has_max_rate ? wanted->max_rate : is->max_rate;
+	if (max && min > max)
+		error_append(faults, -EINVAL, "interface.vf.%s: the VF would have at least %" PRIu32 " and at most %" PRIu32 " Mb/s",
+		             wanted->has_min_rate ? "minTxRate" : "maxTxRate", min, max);
+}
+
 /* Without a configured name it is the host's, which only the plan knows. */
 static void check_vrf(const struct attach_plan *p, struct error *faults)
 {
@@ -385,6 +413,7 @@ int attach_plan_new(const struct device_facts *facts, const struct host_state *h
 	else {
 		check_mtu(p, &faults);
 		check_mac(p, &faults);
+		check_vf(p, &faults);
 		check_vrf(p, &faults);
 	}
 	check_rdma(p, &faults);

@@ -246,9 +246,10 @@ SHAPE(settings, ethtool_settings);
 static_assert(ELEMENTS(settings_members) == ETHTOOL_SETTINGS + 1, "each setting has a member");
 
 static const struct member vf_config_members[] = {
-    M(vf_config, BOOL, has_vlan),     M(vf_config, BOOL, has_spoofchk), M(vf_config, BOOL, has_trust), M(vf_config, BOOL, has_min_rate),
-    M(vf_config, BOOL, has_max_rate), M(vf_config, U32, vlan),          M(vf_config, U32, qos),        M(vf_config, U32, vlan_protocol),
-    M(vf_config, U32, min_rate),      M(vf_config, U32, max_rate),      M(vf_config, I8, spoofchk),    M(vf_config, I8, trust),
+    M(vf_config, BOOL, has_vlan),     M(vf_config, BOOL, has_qos),      M(vf_config, BOOL, has_spoofchk), M(vf_config, BOOL, has_trust),
+    M(vf_config, BOOL, has_min_rate), M(vf_config, BOOL, has_max_rate), M(vf_config, U32, vlan),          M(vf_config, U32, qos),
+    M(vf_config, U32, vlan_protocol), M(vf_config, U32, min_rate),      M(vf_config, U32, max_rate),      M(vf_config, I8, spoofchk),
+    M(vf_config, I8, trust),
 };
 SHAPE(vf_config, vf_config);
 

@@ -140,6 +140,23 @@ static const struct config_row config_rows[] = {
      "interface.dhcp6: true, together with 1 configured IPv6 addresses"},
     {INTERFACE, BEYOND, "{interface: {dhcp6: false, addresses: ['2001:db8::1/64']}}", ""},
     {INTERFACE, BEYOND, "{interface: {dhcp6: 'yes'}}", "interface.dhcp6: \"yes\" is a string, expected a boolean"},
+    {INTERFACE, BEYOND, "{interface: {vf: {}}}", ""},
+    {INTERFACE, BEYOND,
+     "{interface: {vf: {vlan: 100, vlanQoS: 7, vlanProtocol: '802.1ad', spoofCheck: false, trust: true, minTxRate: 10, maxTxRate: 1000}}}",
+     ""},
+    {INTERFACE, BEYOND, "{interface: {vf: {vlan: 0, vlanQoS: 0, vlanProtocol: '802.1q', minTxRate: 10, maxTxRate: 0}}}", ""},
+    {INTERFACE, BEYOND, "{interface: {vf: {vlan: 4094, minTxRate: 4294967295, maxTxRate: 4294967295}}}", ""},
+    {INTERFACE, BEYOND, "{interface: {vf: {vlan: 4095, vlanQoS: 8, vlanProtocol: '802.1Q', minTxRate: -1, maxTxRate: 4294967296}}}",
+     "interface.vf.vlan: 4095 is out of range 0..4094; interface.vf.vlanQoS: 8 is out of range 0..7; interface.vf.vlanProtocol: "
+     "\"802.1Q\" is neither \"802.1q\" nor \"802.1ad\"; interface.vf.minTxRate: -1 is out of range 0..4294967295; "
+     "interface.vf.maxTxRate: 4294967296 is out of range 0..4294967295"},
+    {INTERFACE, BEYOND, "{interface: {vf: {vlanQoS: 0, vlanProtocol: '802.1q'}}}",
+     "interface.vf.vlanQoS: without a vlan; interface.vf.vlanProtocol: without a vlan"},
+    {INTERFACE, BEYOND, "{interface: {vf: {minTxRate: 11, maxTxRate: 10}}}", "interface.vf.minTxRate: 11 is above maxTxRate 10"},
+    {INTERFACE, BEYOND, "{interface: {vf: {spoofCheck: 1, trust: 'on', vlan: '100'}}}",
+     "interface.vf.vlan: \"100\" is a string, expected an integer; interface.vf.spoofCheck: 1 is an integer, expected a boolean; "
+     "interface.vf.trust: \"on\" is a string, expected a boolean"},
+    {INTERFACE, BEYOND, "{interface: {vf: 5}}", "interface.vf: 5 is an integer, expected an object"},
     /* VRF */
     {VRF, AS_DRANET, "{interface: {vrf: {name: blue}}}", ""},
     {VRF, AS_DRANET, "{interface: {vrf: {}}}", "interface.vrf.name: is missing"},
@@ -435,4 +452,8 @@ static const struct config_row config_rows[] = {
     {UNKNOWN, AS_DRANET, "{'': 1, '\t\x7f': 2, aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: 3}",
      "\"\": unknown field; ??: unknown field; aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: unknown field"},
     {UNKNOWN, AS_DRANET, "{interface: {vrf: {id: 5, name: b}}}", "interface.vrf.id: unknown field"},
+    {UNKNOWN, BEYOND, "{interface: {vlan: 5, vf: {qos: 1, spoofchk: true, max_tx_rate: 5, vlanProto: 'x'}}}",
+     "interface.vf.qos: unknown field; did you mean \"vlanQoS\"?; interface.vf.spoofchk: unknown field; did you mean "
+     "\"spoofCheck\"?; interface.vf.max_tx_rate: unknown field; did you mean \"maxTxRate\"?; interface.vf.vlanProto: unknown field; "
+     "did you mean \"vlanProtocol\"?; interface.vlan: unknown field; its place is \"interface.vf.vlan\""},
 };

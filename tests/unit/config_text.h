@@ -23,7 +23,7 @@ static inline void config_text_scalar(struct buf *to, const struct config_field 
 		ip_prefix_format(at, text);
 	else if (f->type == CONFIG_SETTING || f->type == CONFIG_SWITCH)
 		buf_printf(to, "%" PRIu32, s->v[f->setting]);
-	else if (f->type == CONFIG_UINT32 || f->type == CONFIG_MARK)
+	else if (f->type == CONFIG_UINT32 || f->type == CONFIG_MARK || f->type == CONFIG_TAG)
 		buf_printf(to, "%" PRIu32, *(const uint32_t *)at);
 	else
 		buf_printf(to, "%d", *(const int8_t *)at);

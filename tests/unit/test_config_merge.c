@@ -83,6 +83,10 @@ static const struct {
      "interface.dhcp=0 interface.disableEbpfPrograms=0 interface.forwarding=0 "},
     {BETTER, "{interface: {arpIgnore: 8, arpAnnounce: 2}}", "{interface: {arpIgnore: 0, arpAnnounce: 0}}",
      "interface.arpIgnore=0 interface.arpAnnounce=0 "},
+    {BEYOND, "{interface: {vf: {vlan: 100, vlanQoS: 3, spoofCheck: true, trust: true, maxTxRate: 1000}}}",
+     "{interface: {vf: {vlan: 0, vlanProtocol: '802.1ad', spoofCheck: false, maxTxRate: 0}}}",
+     "interface.vf.vlan=0 interface.vf.vlanQoS=3 interface.vf.vlanProtocol=34984 interface.vf.spoofCheck=0 interface.vf.trust=1 "
+     "interface.vf.maxTxRate=0 "},
     /* The kernel sees one route: host bits, and table 0 for main. */
     {BETTER, "{routes: [{destination: '10.1.2.3/8', gateway: '10.0.0.1', table: 254}]}",
      "{routes: [{destination: '10.0.0.0/8', gateway: '10.0.0.2'}]}", "routes[0].destination=10.0.0.0/8 routes[0].gateway=10.0.0.2 "},

@@ -36,6 +36,8 @@ static const struct config_row without_netdev[] = {
     {WHOLE, AS_DRANET, "{neighbors: [{destination: '10.0.0.1', hardwareAddr: '02:00:00:00:00:01'}]}", "neighbors: " NO},
     {WHOLE, BETTER, "{interface: {forwarding: false}}", "interface.forwarding: " NO},
     {WHOLE, BETTER, "{interface: {vrf: {name: b}}}", "interface.vrf: " NO},
+    {WHOLE, BEYOND, "{interface: {vf: {}}}", ""},
+    {WHOLE, BEYOND, "{interface: {vf: {vlan: 0}}}", "interface.vf: " NO},
     {WHOLE, BEYOND, "{interface: {dhcp6: false}}", "interface.dhcp6: " NO},
     {WHOLE, BEYOND, "{ethtool: {pause: {rx: false}}}", "ethtool: " NO},
     {WHOLE, BEYOND, "{rdma: {umad: true, issm: false}}", ""},

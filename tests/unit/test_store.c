@@ -245,6 +245,7 @@ static void fill_config(struct network_config *c)
 	    .vrf_name = "blue",
 	    .vrf_table = 1200,
 	    .vf = {.has_vlan = true,
+	           .has_qos = true,
 	           .has_trust = true,
 	           .has_max_rate = true,
 	           .vlan = 100,
