@@ -16,6 +16,17 @@ static void prepare_abandon(struct claim *claim)
 		claim->attachments[i].restore = claim->attachments[i].touched;
 }
 
+/* It got as far as a record of its own, not one of the claim's last use. */
+static bool prepare_holds(const struct claim *claim)
+{
+	for (size_t i = 0; i < claim->record.n; i++) {
+		const struct device *d = claim->attachments[i].device;
+		if (d && d->state >= DEVICE_PREPARED)
+			return true;
+	}
+	return false;
+}
+
 static void prepare_fail(struct core *c, struct claim *claim, const char *text)
 {
 	effect_event(c, SUBJECT_CLAIM, claim, "ClaimPrepareFailed", text);
@@ -24,15 +35,14 @@ static void prepare_fail(struct core *c, struct claim *claim, const char *text)
 		claim_remove(c, claim);
 		return;
 	}
-	if (claim->stored) {
+	if (prepare_holds(claim)) {
 		prepare_abandon(claim);
 		return;
 	}
 	/* A write that failed late, or one nobody waited for, may have left a record: only when that is gone may others have the devices.
-	 */
+	 * Of an earlier pod's use there may still be a status to be told. */
 	claim->phase = CLAIM_UNPREPARED;
 	claim->record.unprepared = true;
-	claim->status_dirty = false;
 	claim_changed(claim);
 }
 

@@ -88,6 +88,26 @@ static void test_prepared_again_before_its_status_is_told(void **state)
 	end(&r);
 }
 
+/* Its second device is refused when the first is taken already. Nothing of it was ever held: there is nothing to be looked for. */
+static void test_refused_before_its_status_is_told(void **state)
+{
+	(void)state;
+	static const char *const configs[] = {"{}", "{interface: {mtu: 0}}"};
+	struct run r;
+	struct claim_record record = {.ref = claim("first"), .unprepared = true};
+	start(&r);
+	feed(&r, (struct event){.type = EVENT_RECORD, .record = &record});
+	see_devices(&r, 2);
+	r.configs = configs;
+	r.n_configs = 2;
+	ask(&r, EVENT_PREPARE, "first");
+	assert_non_null(strstr(r.error, "nic1"));
+	feed(&r, (struct event){.type = EVENT_DEVICE_GONE, .device_gone = "nic0"});
+	ask(&r, EVENT_UNPREPARE, "first");
+	assert_string_equal(r.error, "");
+	end(&r);
+}
+
 /* ---- names in a pod -------------------------------------------------------------------------------------------------------------- */
 
 static void test_names_in_a_pod(void **state)
@@ -124,6 +144,7 @@ int main(void)
 	    cmocka_unit_test(test_lease_without_a_device),
 	    cmocka_unit_test(test_lease_of_an_unprepared_claim_is_freed),
 	    cmocka_unit_test(test_prepared_again_before_its_status_is_told),
+	    cmocka_unit_test(test_refused_before_its_status_is_told),
 	    cmocka_unit_test(test_names_in_a_pod),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
