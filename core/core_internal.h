@@ -96,6 +96,7 @@ struct claim {
 	bool status_dirty, status_told, status_gone;
 	uint64_t status_digest; /* of what was told last, 0 = nothing, or not known to have arrived */
 	uint64_t status_op;
+	bool status_earlier; /* what is under way began before the claim was prepared */
 	struct retry status_retry;
 };
 enum { TOKEN_UNSURE = -1 };

@@ -415,6 +415,7 @@ void prepare_stored(struct core *c, struct claim *claim, int result, const char 
 	}
 	claim->stored = claim->storing;
 	claim->status_gone = false;
+	claim->status_earlier = claim->status_op;
 	claim->status_digest = 0;
 	prepare_hold(c, claim);
 	claim->phase = claim->record.leasing ? CLAIM_LEASING : CLAIM_READY;

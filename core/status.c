@@ -127,8 +127,10 @@ void status_reconcile(struct core *c, struct claim *claim)
 
 void status_done(struct core *c, struct claim *claim, const struct event *e)
 {
+	bool gone = e->done.result == -ENOENT || e->done.result == -ESTALE, earlier = claim->status_earlier;
 	claim->status_op = 0;
-	if (e->done.result == -ENOENT || e->done.result == -ESTALE) {
+	claim->status_earlier = false;
+	if (gone && !earlier) {
 		claim->status_gone = true; /* the claim, or its allocation, and our entries with it */
 	} else if (e->done.result < 0) {
 		claim->status_dirty = true;

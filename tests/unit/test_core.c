@@ -108,6 +108,43 @@ static void test_refused_before_its_status_is_told(void **state)
 	end(&r);
 }
 
+/* The operation of the first effect of this type; nobody performs it. */
+static uint64_t take_op(struct run *r, enum effect_type type)
+{
+	for (size_t i = 0; i < r->fx.n; i++) {
+		uint64_t op = r->fx.v[i].op;
+		if (r->fx.v[i].type == type && op) {
+			r->fx.v[i].op = 0;
+			return op;
+		}
+	}
+	return 0;
+}
+
+/* "Deallocated", says the API server late, when the claim is allocated anew and the next pod has it. */
+static void test_status_of_an_earlier_use_is_answered(void **state)
+{
+	(void)state;
+	static const char *const configs[] = {"{}"};
+	struct run r;
+	struct claim_record record = {.ref = claim("first"), .unprepared = true};
+	start(&r);
+	feed(&r, (struct event){.type = EVENT_RECORD, .record = &record});
+	uint64_t op = take_op(&r, EFFECT_STATUS);
+	assert_true(op > 0);
+	see_devices(&r, 1);
+	r.configs = configs;
+	r.n_configs = 1;
+	ask(&r, EVENT_PREPARE, "first");
+	assert_string_equal(r.error, "");
+	feed(&r, (struct event){.type = EVENT_DONE, .done = {.op = op, .result = -ESTALE}});
+	assert_true(core_deadline(r.core) != UINT64_MAX);
+	r.now = core_deadline(r.core);
+	feed(&r, (struct event){.type = EVENT_TICK});
+	assert_true(take_op(&r, EFFECT_STATUS) > 0);
+	end(&r);
+}
+
 /* ---- names in a pod -------------------------------------------------------------------------------------------------------------- */
 
 static void test_names_in_a_pod(void **state)
@@ -145,6 +182,7 @@ int main(void)
 	    cmocka_unit_test(test_lease_of_an_unprepared_claim_is_freed),
 	    cmocka_unit_test(test_prepared_again_before_its_status_is_told),
 	    cmocka_unit_test(test_refused_before_its_status_is_told),
+	    cmocka_unit_test(test_status_of_an_earlier_use_is_answered),
 	    cmocka_unit_test(test_names_in_a_pod),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
