@@ -100,7 +100,8 @@ static void results(struct sim *s)
 	size_t i = sim_choose(s, (uint32_t)s->n_pending);
 	for (size_t k = 0; k < s->n_pending; k++, i = (i + 1) % s->n_pending) {
 		struct pending *p = &s->pending[i];
-		if (s->slow_disk && (p->effect.type == EFFECT_STORE || p->effect.type == EFFECT_FORGET) && sim_choose(s, 8))
+		bool disk = p->effect.type == EFFECT_STORE || p->effect.type == EFFECT_FORGET;
+		if (((s->slow_disk && disk) || (s->lasting && p->effect.type == EFFECT_STATUS)) && sim_choose(s, 8))
 			continue;
 		if (p->performed) {
 			deliver(s, i);
@@ -440,6 +441,7 @@ void world_heal(struct sim *s)
 		for (int pod = 0; pod < PODS; pod++) {
 			struct wpod *p = &s->pods[pod];
 			bool up = p->phase == POD_PREPARED || p->phase == POD_UP || p->phase == POD_CREATED || p->phase == POD_DOWN;
+			up |= s->lasting && p->phase == POD_STOPPED && p->refused && !s->over && round % 10 == 0;
 			if (round < 300 ? up : p->phase != POD_IDLE && !up && p->phase != POD_RUNNING)
 				pod_acts(s, pod);
 			else if (round >= 300 && p->phase == POD_DOWN)
@@ -450,6 +452,7 @@ void world_heal(struct sim *s)
 		check_promises(s);
 		if (round == 299)
 			check_rest(s, false);
+		s->over = round >= 299;
 		uint64_t to = s->now + 200, deadline;
 		while ((deadline = core_deadline(s->core)) <= to && !*s->broken) {
 			s->now = deadline > s->now ? deadline : s->now;

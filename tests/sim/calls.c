@@ -79,6 +79,7 @@ static void prepared(struct sim *s, int pod, const struct effect *reply, uint64_
 		if (!reply->reply.answers[i].error && !c->prepared && c->n != reply->reply.answers[i].n_devices)
 			sim_break(s, "promise 4: the answer for %s misses devices", c->ref.uid);
 		c->prepared = c->prepared || !reply->reply.answers[i].error;
+		STR_CUT(c->reason, reply->reply.answers[i].error ? reply->reply.answers[i].error : "");
 		good &= !reply->reply.answers[i].error;
 	}
 	sim_say(s, "kubelet: Prepare of pod %d %s%s", pod, good ? "succeeded" : "failed: ",
@@ -87,6 +88,7 @@ static void prepared(struct sim *s, int pod, const struct effect *reply, uint64_
 	                                        : "");
 	if (p->phase == POD_PREPARING)
 		p->phase = good ? POD_PREPARED : POD_STOPPED;
+	p->refused = !good;
 }
 
 /* The kubelet restarted and asked once more for what it had been given. */
@@ -134,9 +136,12 @@ static void unprepared(struct sim *s, int pod, const struct effect *reply)
 			sim_break(s, "promise 2: the CDI file of %s outlives its Unprepare", c->ref.uid);
 		c->prepared = false;
 	}
-	/* The control plane deallocates; claims made for the pod are deleted, others stay. */
-	for (int k = 0; k < CLAIMS_PER_POD; k++)
+	/* The control plane deletes claims made for the pod. Others stay, and are deallocated unless another pod waits for them. */
+	for (int k = 0; k < CLAIMS_PER_POD; k++) {
 		p->claims[k].exists = p->claims[k].used && p->claims[k].exists && !sim_choose(s, 2);
+		if (s->lasting && p->claims[k].exists && sim_choose(s, 2))
+			claim_deallocated(&p->claims[k]);
+	}
 	p->phase = POD_IDLE;
 	p->sandbox = -1;
 }
@@ -216,8 +221,19 @@ void hooks_abandoned(struct sim *s)
 static void request_failed(struct sim *s, const struct wcall *c)
 {
 	struct wpod *p = &s->pods[c->pod];
+	if (c->id != p->call)
+		return;
 	if ((c->kind == CALL_PREPARE && p->phase == POD_PREPARING) || (c->kind == CALL_UNPREPARE && p->phase == POD_UNPREPARING))
 		p->phase = POD_STOPPED; /* the kubelet tries again */
+	p->refused = c->kind == CALL_PREPARE;
+}
+
+/* Whoever made it listens no more. */
+void request_abandoned(struct sim *s, uint64_t call)
+{
+	for (int i = 0; i < CALLS; i++)
+		if (s->calls[i].open && s->calls[i].id == call)
+			s->calls[i].given_up = true;
 }
 
 void calls_broken(struct sim *s)

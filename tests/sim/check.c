@@ -293,6 +293,46 @@ static bool is_hurt(const struct sim *s, const struct wclaim *c, size_t i)
 	return !d->exists || other || device_is_uplink(s, c->devices[i]);
 }
 
+static bool device_wanted(const struct sim *s, int device, const struct wclaim *but)
+{
+	for (int pod = 0; pod < PODS; pod++)
+		for (int k = 0; k < CLAIMS_PER_POD; k++) {
+			const struct wclaim *c = &s->pods[pod].claims[k];
+			for (size_t i = 0; c != but && s->pods[pod].phase != POD_IDLE && c->used && i < c->n; i++)
+				if (c->devices[i] == device)
+					return true;
+		}
+	return device_recorded(s, device, but);
+}
+
+/* Why the kubelet cannot be given what it asks for. */
+static bool claim_refusable(const struct sim *s, const struct wpod *p, const struct wclaim *c)
+{
+	bool why = c->bad_config;
+	size_t same = 0;
+	for (int k = 0; k < CLAIMS_PER_POD; k++)
+		same += p->claims[k].used && p->claims[k].same_name ? p->claims[k].n : 0;
+	for (size_t i = 0; i < c->n; i++) {
+		const struct wdevice *d = &s->devices[c->devices[i]];
+		why |= !d->exists || device_is_uplink(s, c->devices[i]) || device_wanted(s, c->devices[i], c);
+	}
+	return why || (c->same_name && same > 1);
+}
+
+/* The kubelet has asked again and again. */
+static void check_refused(struct sim *s, const struct wpod *p)
+{
+	for (int k = 0; k < CLAIMS_PER_POD; k++) {
+		const struct wclaim *c = &p->claims[k];
+		if (!c->used || c->prepared)
+			continue;
+		if (!claim_refusable(s, p, c))
+			sim_break(s, "promise 2: nothing is in the way of %s and it is not prepared: %s", c->ref.uid, c->reason);
+		else if (!*c->reason || strstr(c->reason, "try again"))
+			sim_break(s, "promise 8: that %s cannot be prepared is not said: %s", c->ref.uid, c->reason);
+	}
+}
+
 static void check_rest_pod(struct sim *s, int pod)
 {
 	const struct wpod *p = &s->pods[pod];
@@ -320,6 +360,8 @@ static void check_rest_pod(struct sim *s, int pod)
 		if (c->used && c->exists && p->phase == POD_IDLE && c->status_n && !c->untold)
 			sim_break(s, "promise 6: the status of %s still names devices", c->ref.uid);
 	}
+	if (p->phase == POD_STOPPED && p->refused && s->lasting && !s->over)
+		check_refused(s, p);
 	if (p->phase != POD_IDLE && p->phase != POD_RUNNING && p->phase != POD_STOPPED && !hurt)
 		sim_break(s, "promise 2: pod %d never came up (phase %d)", pod, p->phase);
 }

@@ -44,6 +44,7 @@ void sim_init(struct sim *s, const uint32_t *choices, size_t n, bool verbose)
 	s->crio = first / 16 % 4 == 1;
 	s->slow_disk = first / 64 % 4 == 1;
 	s->crashy = first / 256 % 4 == 1;
+	s->lasting = first / 1024 % 4 == 1;
 	for (int i = 0; i < PODS; i++)
 		s->pods[i].sandbox = s->pods[i].old_sandbox = -1;
 }

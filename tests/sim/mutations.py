@@ -102,6 +102,16 @@ MUTATIONS = [
              "if (claim->token_op || claim->token == TOKEN_FINAL", "if (claim->token == TOKEN_FINAL", 106198),
     Mutation("the file need not be gone before Unprepare is answered", "promise 2", "reconcile.c",
              " || claim->token != TOKEN_NONE || claim->token_op)", ")", 1744),
+    Mutation("a claim with a record of its last use is not held again", "the state table", "prepare.c",
+             "\tclaim->stored = claim->storing;\n\tclaim->status_gone = false;\n\tclaim->status_earlier = "
+             "claim->status_op;\n\tclaim->status_digest = 0;\n\tprepare_hold(c, claim);",
+             "\tbool first = !claim->stored;\n\tclaim->stored = claim->storing;\n\tclaim->status_gone = false;\n"
+             "\tclaim->status_digest = 0;\n\tif (first)\n\t\tprepare_hold(c, claim);", 196),
+    Mutation("a claim whose Prepare failed is never let go", "promise 2", "prepare.c",
+             "\tclaim->phase = CLAIM_UNPREPARED;\n\tclaim->record.unprepared = true;\n\tclaim_changed(claim);\n", ""),
+    Mutation("a claim that is on its way home is prepared", "promise 2", "prepare.c",
+             "} else if (claim->unprepare || claim->phase >= CLAIM_UNPREPARED) {",
+             "} else if (claim->phase >= CLAIM_UNPREPARED) {"),
     # ---- promise 3: home as it was
     Mutation("a stop does not send the devices home", "promise 3", "sandbox.c",
              "str_equal(c->claims[i]->record.sandbox.id, s->id)) {\n\t\t\tclaim_set_wish(c->claims[i], false, NULL);",
@@ -150,8 +160,8 @@ MUTATIONS = [
     Mutation("a Prepare that failed keeps its devices", "promise 4", "prepare.c",
              "\tif (!claim->version) {\n\t\tclaim_remove(c, claim);\n", "\tif (!claim->version) {\n"),
     Mutation("the record of a Prepare that failed stays", "promise 5", "prepare.c",
-             "\tclaim->phase = CLAIM_UNPREPARED;\n\tclaim->record.unprepared = true;\n\tclaim->status_dirty = false;\n"
-             "\tclaim_changed(claim);\n", "\tclaim_remove(c, claim);\n"),
+             "\tclaim->phase = CLAIM_UNPREPARED;\n\tclaim->record.unprepared = true;\n\tclaim_changed(claim);\n",
+             "\tclaim_remove(c, claim);\n"),
     Mutation("what goes into the same sandbox again may be there by the record", "promise 5", "reconcile.c",
              "\tclaim->intent = claim->version;\n}", "}"),
     # ---- promise 6: the status tells the truth
@@ -170,6 +180,8 @@ MUTATIONS = [
              "\t\tclaim->status_dirty = true;\n\t\tclaim->status_digest = 0;\n", "\t\tclaim->status_dirty = true;\n"),
     Mutation("a status that is owed is forgotten with the record", "promise 6", "reconcile.c",
              "\tif (!claim->status_dirty) {\n\t\tclaim_remove(", "\tif (true) {\n\t\tclaim_remove("),
+    Mutation("what is answered about the last use of a claim silences the next", "promise 6", "status.c",
+             "if (gone && !earlier) {", "if (gone) {"),
     Mutation("a failed undo is told to nobody", "promise 6", "reconcile.c",
              "\t\tif (!a->stranded)\n", "\t\tif (false)\n"),
     Mutation("a failed undo is told again with every attempt", "promise 6", "reconcile.c",

@@ -336,7 +336,7 @@ static void config_value(struct value *v, int device, bool same_name, bool dhcp,
 static void object_fill(const struct wclaim *c, const char *pod_uid, struct claim_object *o)
 {
 	*o = (struct claim_object){
-	    .ref = c->ref, .allocated = true, .n_reserved = 1, .reserved_for_pod = true, .n_results = c->n, .n_configs = c->n};
+	    .ref = c->ref, .allocated = c->allocated, .n_reserved = 1, .reserved_for_pod = true, .n_results = c->n, .n_configs = c->n};
 	STR_COPY(o->pod.uid, pod_uid);
 	STR_COPY(o->pod.name, pod_uid);
 	STR_COPY(o->pod.namespace_, "default");
@@ -393,11 +393,12 @@ static void perform_status(struct sim *s, struct pending *p, uint32_t how)
 		p->result = -ETIMEDOUT;
 		return;
 	}
-	if (!c || !c->exists) {
-		p->result = -ENOENT;
+	if (!c || !c->exists || !c->allocated) {
+		p->result = c && c->exists ? -ESTALE : -ENOENT;
 		return;
 	}
 	c->status_known = true;
+	c->untold = false;
 	c->status_n = p->status_n;
 	for (int i = 0; i < p->status_n; i++)
 		for (size_t k = 0; k < c->n; k++)

@@ -41,42 +41,93 @@ bool device_taken(const struct sim *s, int device)
 	return false;
 }
 
+/* What an earlier Prepare or Unprepare of it was answered is forgotten, or about to be. */
+void pod_prepare(struct sim *s, int pod)
+{
+	s->pods[pod].phase = POD_PREPARING;
+	sim_say(s, "kubelet: Prepare of pod %d", pod);
+	call_request(s, EVENT_PREPARE, CALL_PREPARE, pod);
+}
+
+void claim_deallocated(struct wclaim *c)
+{
+	c->allocated = false;
+	c->status_n = 0; /* the API server removes what was said of devices it does not have any more */
+	c->untold = false;
+}
+
+static bool device_free(const struct sim *s, int device)
+{
+	return !device_taken(s, device) && !device_is_uplink(s, device) && s->devices[device].exists;
+}
+
+static void claim_allocate(struct sim *s, struct wclaim *c)
+{
+	size_t want = 1 + sim_choose(s, DEVICES_PER_CLAIM);
+	bool careless = sim_choose(s, 8) == 7; /* a scheduler that acted on an old slice */
+	for (int d = 0; d < DEVICES && c->n < want; d++) {
+		int device = (d + (int)sim_choose(s, DEVICES)) % DEVICES;
+		bool mine = false;
+		for (size_t i = 0; i < c->n; i++)
+			mine |= c->devices[i] == device;
+		if (!mine && (careless || device_free(s, device)))
+			c->devices[c->n++] = device;
+	}
+	c->allocated = c->n > 0;
+}
+
+static void claim_make(struct sim *s, struct wclaim *c, const char *uid)
+{
+	claim_allocate(s, c);
+	if (!c->n)
+		return;
+	STR_COPY(c->ref.uid, uid);
+	STR_COPY(c->ref.namespace_, "default");
+	STR_COPY(c->ref.name, c->ref.uid);
+	c->bad_config = sim_choose(s, 12) == 11;
+	c->same_name = sim_choose(s, 8) == 7;
+	c->dhcp = sim_choose(s, 4) == 3;
+	c->used = c->exists = true;
+}
+
+/* A claim that was not made for its pod is there for the next one: as it was allocated, where that pod was waiting already, or anew. */
+static bool claim_take_over(struct sim *s, const struct wclaim *old, struct wclaim *c)
+{
+	if (!s->lasting || !old->used || !old->exists || sim_choose(s, 4) == 3)
+		return false;
+	bool free = old->allocated;
+	for (size_t i = 0; i < old->n; i++)
+		free &= device_free(s, old->devices[i]);
+	*c = *old;
+	c->gone_events = c->undo_events = c->restore_events = 0;
+	if (!free) {
+		c->n = 0;
+		claim_deallocated(c);
+		claim_allocate(s, c);
+	}
+	c->used = c->allocated;
+	return c->used;
+}
+
 static void pod_new(struct sim *s, int pod)
 {
 	struct wpod *p = &s->pods[pod];
+	struct wclaim old[CLAIMS_PER_POD];
+	memcpy(old, p->claims, sizeof(old));
 	unsigned incarnation = p->incarnation + 1;
 	/* What an earlier pod's claims say at the API server is looked at when all is at rest: then the last pod's are there. */
 	*p = (struct wpod){.incarnation = incarnation, .sandbox = -1, .old_sandbox = -1};
 	(void)snprintf(p->uid, sizeof(p->uid), "pod%d.%u", pod, incarnation);
 	int n_claims = 1 + (int)sim_choose(s, CLAIMS_PER_POD);
 	for (int k = 0; k < n_claims; k++) {
-		struct wclaim *c = &p->claims[k];
-		size_t want = 1 + sim_choose(s, DEVICES_PER_CLAIM);
-		bool careless = sim_choose(s, 8) == 7; /* a scheduler that acted on an old slice */
-		for (int d = 0; d < DEVICES && c->n < want; d++) {
-			int device = (d + (int)sim_choose(s, DEVICES)) % DEVICES;
-			bool mine = false;
-			for (size_t i = 0; i < c->n; i++)
-				mine |= c->devices[i] == device;
-			if (mine || (!careless && (device_taken(s, device) || device_is_uplink(s, device) || !s->devices[device].exists)))
-				continue;
-			c->devices[c->n++] = device;
-		}
-		if (!c->n)
-			continue;
-		(void)snprintf(c->ref.uid, sizeof(c->ref.uid), "claim%d.%u.%d", pod, incarnation, k);
-		STR_COPY(c->ref.namespace_, "default");
-		STR_COPY(c->ref.name, c->ref.uid);
-		c->bad_config = sim_choose(s, 12) == 11;
-		c->same_name = sim_choose(s, 8) == 7;
-		c->dhcp = sim_choose(s, 4) == 3;
-		c->used = c->exists = true;
+		char uid[UID_SIZE];
+		(void)snprintf(uid, sizeof(uid), "claim%d.%u.%d", pod, incarnation, k);
+		if (!claim_take_over(s, &old[k], &p->claims[k]))
+			claim_make(s, &p->claims[k], uid);
 	}
 	if (!p->claims[0].used && !p->claims[1].used)
 		return;
-	p->phase = POD_PREPARING;
-	sim_say(s, "kubelet: Prepare of pod %d", pod);
-	call_request(s, EVENT_PREPARE, CALL_PREPARE, pod);
+	pod_prepare(s, pod);
 }
 
 static void sandbox_new(struct sim *s, int pod)
@@ -183,6 +234,21 @@ static void sandbox_again(struct sim *s, int pod)
 	sandbox_new(s, pod);
 }
 
+/* It began anew, and what it finds is a pod that is to run. (A lease that was just given back is not on disk as that: but the kubelet does
+ * not forget while dranetd dies.) */
+static void kubelet_forgets(struct sim *s, int pod)
+{
+	struct wpod *p = &s->pods[pod];
+	for (int k = 0; k < CLAIMS_PER_POD; k++)
+		if (p->claims[k].used && p->claims[k].dhcp)
+			return;
+	sim_say(s, "kubelet: forgets that pod %d is being unprepared", pod);
+	request_abandoned(s, p->call);
+	for (int k = 0; k < CLAIMS_PER_POD; k++)
+		p->claims[k].prepared = false;
+	pod_prepare(s, pod);
+}
+
 void pod_acts(struct sim *s, int pod)
 {
 	struct wpod *p = &s->pods[pod];
@@ -216,8 +282,11 @@ void pod_acts(struct sim *s, int pod)
 		sandbox_down(s, pod);
 		break;
 	case POD_STOPPED:
-		if (s->core) {
+		if (s->core && s->lasting && p->refused && !s->over && sim_choose(s, 2) == 0) {
+			pod_prepare(s, pod);
+		} else if (s->core) {
 			p->phase = POD_UNPREPARING;
+			p->refused = false;
 			sim_say(s, "kubelet: Unprepare of pod %d", pod);
 			call_request(s, EVENT_UNPREPARE, CALL_UNPREPARE, pod);
 		}
@@ -226,7 +295,10 @@ void pod_acts(struct sim *s, int pod)
 	case POD_STARTING:
 	case POD_CREATING:
 	case POD_STOPPING:
-	case POD_UNPREPARING:
 		break; /* waits for an answer */
+	case POD_UNPREPARING:
+		if (s->core && s->lasting && sim_choose(s, 16) == 15)
+			kubelet_forgets(s, pod);
+		break;
 	}
 }

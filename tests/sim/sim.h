@@ -67,7 +67,9 @@ struct wclaim {
 	bool same_name; /* its devices are all to be called "same" */
 	bool dhcp;
 	bool exists;      /* at the API server */
+	bool allocated;   /* there */
 	bool prepared;    /* the kubelet holds a success */
+	char reason[256]; /* else what it was told last; "" = nothing */
 	enum token token; /* the CDI spec file */
 	unsigned token_epoch;
 	bool marker;
@@ -89,6 +91,7 @@ struct wpod {
 	int sandbox; /* number, -1 = none */
 	uint64_t call;
 	bool pending_token; /* the container was created on a pending spec */
+	bool refused;       /* its last Prepare failed */
 	int old_sandbox;
 };
 
@@ -143,6 +146,8 @@ struct sim {
 	/* How dranetd was started, what the runtime can do, and in what order it does it. */
 	bool synchronous, ungated, crio;
 	bool slow_disk, crashy; /* what this schedule is rich in */
+	/* Claims were not all made for their pod: the next pod may use the same one. And the kubelet asks again where Prepare failed. */
+	bool lasting;
 	/* dranetd */
 	struct core *core; /* NULL = not running */
 	unsigned epoch, boot;
@@ -164,7 +169,8 @@ struct sim {
 	uint64_t published; /* revision the API server holds */
 	uint64_t want_published;
 	bool api_down;
-	bool calm; /* healing: nothing fails any more */
+	bool calm; /* healing: nothing fails any more, */
+	bool over; /* and the pods come to an end */
 	bool uplinks_told;
 	bool telling_left; /* core hears of a link that left a pod */
 	/* the operation that failed just now: core must not begin it again in the same breath */
@@ -221,13 +227,16 @@ void call_hook(struct sim *s, enum event_type type, enum call_kind kind, int pod
 void call_answered(struct sim *s, uint64_t call, const struct effect *reply);
 void hook_result(struct sim *s, struct wpod *p, int pod, enum call_kind kind, const char *error);
 void hooks_abandoned(struct sim *s); /* the runtime goes on without a plugin that is gone (fail-open) */
-void calls_broken(struct sim *s);    /* dranetd is gone */
-bool calls_late(struct sim *s);      /* callers of what is past its deadline give up; whether a hook is among them */
+void request_abandoned(struct sim *s, uint64_t call);
+void calls_broken(struct sim *s); /* dranetd is gone */
+bool calls_late(struct sim *s);   /* callers of what is past its deadline give up; whether a hook is among them */
 
 /* pods.c */
 void pod_acts(struct sim *s, int pod);
 void pod_stop(struct sim *s, int pod);
 void sandbox_down(struct sim *s, int pod);
+void pod_prepare(struct sim *s, int pod);
+void claim_deallocated(struct wclaim *c);
 bool device_held(const struct sim *s, int device, const struct wclaim *but);     /* by another claim's success */
 bool device_recorded(const struct sim *s, int device, const struct wclaim *but); /* by another claim's record */
 bool device_taken(const struct sim *s, int device);                              /* by a claim the scheduler knows */
