@@ -224,3 +224,10 @@ bool attribute_list_add(char list[ATTRIBUTE_TEXT_SIZE], const char *text)
 	memcpy(list + at + comma, text, len + 1);
 	return true;
 }
+
+const char *rdma_protocol_name(uint8_t protocol)
+{
+	static const char *const names[] = {[RDMA_PROTOCOL_UNKNOWN] = "",    [RDMA_PROTOCOL_IB] = "ib",       [RDMA_PROTOCOL_ROCE] = "roce",
+	                                    [RDMA_PROTOCOL_IWARP] = "iwarp", [RDMA_PROTOCOL_USNIC] = "usnic", [RDMA_PROTOCOL_OPA] = "opa"};
+	return protocol < ELEMENTS(names) ? names[protocol] : "";
+}

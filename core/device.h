@@ -28,6 +28,7 @@ enum rdma_protocol {
 	RDMA_PROTOCOL_USNIC,
 	RDMA_PROTOCOL_OPA
 };
+const char *rdma_protocol_name(uint8_t protocol); /* "ib", "roce", "iwarp", "usnic", "opa"; "" = unknown */
 
 struct device_facts {
 	char name[DEVICE_NAME_SIZE]; /* in the slice, the key of everything: device_name_pci() or device_name_netdev() */
