@@ -5,7 +5,8 @@
  * another. A move ends every user of it: the kernel removes its character devices and makes new ones. Nobody moves it back but us, or the
  * end of the namespace, which returns it to the first. In shared mode all namespaces show all devices and none moves.
  *
- * All of these ask the network namespace of the calling thread at the time of rdma_open(), and block: for a worker. */
+ * All of these ask the network namespace of the calling thread at the time of rdma_open(), and block: for a worker. At rdma_move() the
+ * thread must still be in it: the kernel compares. */
 #pragma once
 
 #include <stddef.h>
@@ -30,8 +31,9 @@ int rdma_find_name(struct rdma *r, const char *name, struct rdma_device *ret, st
 int rdma_move(struct rdma *r, uint32_t index, int netns_fd, struct error *e);
 int rdma_rename(struct rdma *r, uint32_t index, const char *name, struct error *e);
 
-/* Name, GUID, protocol, mode and character devices, as they are now: uverbs and rdma_cm, umad and issm of each port when asked for. A node
- * that udev has not made yet is waited for, `wait_ms` at most; -ENOENT names the one that is missing. */
+/* Name, GUID, protocol, mode and character devices, as they are now: uverbs, rdma_cm (unless the kernel has none), and umad and issm of
+ * each port when asked for (-EOPNOTSUPP: no port has one). A node that udev has not made yet is waited for, `wait_ms` at most; -ENOENT
+ * names the one that is missing. */
 struct rdma_wanted_nodes {
 	bool umad, issm;
 	uint32_t wait_ms;

@@ -1,23 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rdma/nldev.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <rdma/rdma_netlink.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "core/base/cleanup.h"
 #include "core/base/cursor.h"
 #include "core/base/str.h"
-
-/* A dump's datagrams are at most as large as the buffer that the reader offers, or 8 KiB. */
-enum { RECEIVE_SIZE = 16 << 10 };
-
-/* The kernel answers inside send(); later than this something is wrong with a driver. */
-static const struct timeval receive_timeout = {.tv_sec = 2};
+#include "rdma/socket.h"
 
 /* ---- table ----------------------------------------------------------------------------------------------------------------------- */
 
@@ -32,7 +26,6 @@ void rdma_table_free(struct rdma_table *t)
 	free(t->ports);
 	*t = (struct rdma_table){0};
 }
-#define _cleanup_rdma_table_ _cleanup_(rdma_table_free)
 
 static const char *device_name(const struct rdma_table *t, uint32_t index)
 {
@@ -50,12 +43,17 @@ const char *rdma_device_of_netdev(const struct rdma_table *t, int32_t ifindex)
 	return NULL;
 }
 
+static bool device_equal(const struct rdma_device *a, const struct rdma_device *b)
+{
+	return a->index == b->index && a->node_guid == b->node_guid && a->protocol == b->protocol && str_equal(a->name, b->name);
+}
+
 bool rdma_table_equal(const struct rdma_table *a, const struct rdma_table *b)
 {
 	if (a->mode != b->mode || a->n_devices != b->n_devices || a->n_ports != b->n_ports)
 		return false;
 	for (size_t i = 0; i < a->n_devices; i++)
-		if (a->devices[i].index != b->devices[i].index || !str_equal(a->devices[i].name, b->devices[i].name))
+		if (!device_equal(&a->devices[i], &b->devices[i]))
 			return false;
 	for (size_t i = 0; i < a->n_ports; i++)
 		if (a->ports[i].device != b->ports[i].device || a->ports[i].ifindex != b->ports[i].ifindex)
@@ -65,7 +63,7 @@ bool rdma_table_equal(const struct rdma_table *a, const struct rdma_table *b)
 
 /* ---- requests -------------------------------------------------------------------------------------------------------------------- */
 
-static struct rdma_request request(uint32_t sequence, int command, uint16_t flags)
+struct rdma_request rdma_request(uint32_t sequence, int command, uint16_t flags)
 {
 	return (struct rdma_request){.header = {.nlmsg_len = NLMSG_HDRLEN,
 	                                        .nlmsg_type = RDMA_NL_GET_TYPE(RDMA_NL_NLDEV, command),
@@ -73,23 +71,41 @@ static struct rdma_request request(uint32_t sequence, int command, uint16_t flag
 	                                        .nlmsg_seq = sequence}};
 }
 
+static void put(struct rdma_request *r, uint16_t type, const void *value, size_t len)
+{
+	struct nlattr a = {.nla_len = (uint16_t)(NLA_HDRLEN + len), .nla_type = type};
+	size_t at = r->header.nlmsg_len - sizeof(r->header);
+	assert(len <= sizeof(r->attributes) && at + NLA_HDRLEN + NLA_ALIGN(len) <= sizeof(r->attributes));
+	memcpy(r->attributes + at, &a, sizeof(a));
+	memcpy(r->attributes + at + NLA_HDRLEN, value, len);
+	r->header.nlmsg_len += (uint32_t)(NLA_HDRLEN + NLA_ALIGN(len));
+}
+
+void rdma_request_put_number(struct rdma_request *r, uint16_t type, uint32_t value)
+{
+	put(r, type, &value, sizeof(value));
+}
+
+void rdma_request_put_text(struct rdma_request *r, uint16_t type, const char *value)
+{
+	put(r, type, value, strlen(value) + 1);
+}
+
 struct rdma_request rdma_request_system(uint32_t sequence)
 {
 	/* Not a dump: the acknowledgement is its end. */
-	return request(sequence, RDMA_NLDEV_CMD_SYS_GET, NLM_F_ACK);
+	return rdma_request(sequence, RDMA_NLDEV_CMD_SYS_GET, NLM_F_ACK);
 }
 
 struct rdma_request rdma_request_devices(uint32_t sequence)
 {
-	return request(sequence, RDMA_NLDEV_CMD_GET, NLM_F_DUMP);
+	return rdma_request(sequence, RDMA_NLDEV_CMD_GET, NLM_F_DUMP);
 }
 
 struct rdma_request rdma_request_ports(uint32_t sequence, uint32_t device)
 {
-	struct rdma_request r = request(sequence, RDMA_NLDEV_CMD_PORT_GET, NLM_F_DUMP);
-	r.attribute = (struct nlattr){.nla_len = NLA_HDRLEN + sizeof(r.value), .nla_type = RDMA_NLDEV_ATTR_DEV_INDEX};
-	r.value = device;
-	r.header.nlmsg_len = sizeof(r);
+	struct rdma_request r = rdma_request(sequence, RDMA_NLDEV_CMD_PORT_GET, NLM_F_DUMP);
+	rdma_request_put_number(&r, RDMA_NLDEV_ATTR_DEV_INDEX, device);
 	return r;
 }
 
@@ -104,12 +120,17 @@ struct field {
 };
 #define MEMBER(type, member) offsetof(struct type, member), sizeof(((struct type *)0)->member)
 
+struct device_message {
+	struct rdma_device device;
+	char protocol[ATTRIBUTE_TEXT_SIZE];
+};
 static const struct field device_fields[] = {
-    {RDMA_NLDEV_ATTR_DEV_INDEX, false, true, MEMBER(rdma_device, index)},
-    {RDMA_NLDEV_ATTR_DEV_NAME, true, true, MEMBER(rdma_device, name)},
-    {RDMA_NLDEV_ATTR_PORT_INDEX, false, true, MEMBER(rdma_device, ports)}, /* here it is how many there are */
-    {RDMA_NLDEV_ATTR_NODE_GUID, false, false, MEMBER(rdma_device, node_guid)},
-    {RDMA_NLDEV_ATTR_DEV_NODE_TYPE, false, false, MEMBER(rdma_device, node_type)},
+    {RDMA_NLDEV_ATTR_DEV_INDEX, false, true, MEMBER(device_message, device.index)},
+    {RDMA_NLDEV_ATTR_DEV_NAME, true, true, MEMBER(device_message, device.name)},
+    {RDMA_NLDEV_ATTR_PORT_INDEX, false, true, MEMBER(device_message, device.ports)}, /* here it is how many there are */
+    {RDMA_NLDEV_ATTR_NODE_GUID, false, false, MEMBER(device_message, device.node_guid)},
+    {RDMA_NLDEV_ATTR_DEV_NODE_TYPE, false, false, MEMBER(device_message, device.node_type)},
+    {RDMA_NLDEV_ATTR_DEV_PROTOCOL, true, false, MEMBER(device_message, protocol)}, /* of the first port */
 };
 
 static const struct field port_fields[] = {
@@ -118,6 +139,15 @@ static const struct field port_fields[] = {
     {RDMA_NLDEV_ATTR_PORT_STATE, false, false, MEMBER(rdma_port, state)},
     {RDMA_NLDEV_ATTR_NDEV_INDEX, false, false, MEMBER(rdma_port, ifindex)},
     {RDMA_NLDEV_ATTR_NDEV_NAME, true, false, MEMBER(rdma_port, ifname)},
+};
+
+struct chardev_message {
+	uint64_t number;
+	char name[ATTRIBUTE_TEXT_SIZE];
+};
+static const struct field chardev_fields[] = {
+    {RDMA_NLDEV_ATTR_CHARDEV, false, true, MEMBER(chardev_message, number)},
+    {RDMA_NLDEV_ATTR_CHARDEV_NAME, true, true, MEMBER(chardev_message, name)},
 };
 
 struct system_message {
@@ -170,12 +200,27 @@ static int attributes_read(const void *attributes, size_t len, const struct fiel
 	return 0;
 }
 
+/* The kernel's words for what rdma_protocol_name() has. */
+static uint8_t protocol_of(const char *text)
+{
+	static const char *const words[] = {[RDMA_PROTOCOL_IB] = "ib",
+	                                    [RDMA_PROTOCOL_ROCE] = "roce",
+	                                    [RDMA_PROTOCOL_IWARP] = "iw",
+	                                    [RDMA_PROTOCOL_USNIC] = "usnic",
+	                                    [RDMA_PROTOCOL_OPA] = "opa"};
+	for (uint8_t i = 0; i < ELEMENTS(words); i++)
+		if (words[i] && str_equal(words[i], text))
+			return i;
+	return RDMA_PROTOCOL_UNKNOWN;
+}
+
 int rdma_device_parse(const void *attributes, size_t len, struct rdma_device *ret)
 {
-	struct rdma_device d = {0};
-	int r = attributes_read(attributes, len, device_fields, ELEMENTS(device_fields), &d);
+	struct device_message m = {0};
+	int r = attributes_read(attributes, len, device_fields, ELEMENTS(device_fields), &m);
+	m.device.protocol = protocol_of(m.protocol);
 	if (r == 0)
-		*ret = d;
+		*ret = m.device;
 	return r;
 }
 
@@ -187,6 +232,31 @@ int rdma_port_parse(const void *attributes, size_t len, struct rdma_port *ret)
 		r = -EBADMSG;
 	if (r == 0)
 		*ret = p;
+	return r;
+}
+
+/* The kernel's huge_encode_dev(): twelve bits of major between eight low and twelve high ones of minor. */
+static int chardev_number(uint64_t number, struct rdma_chardev *ret)
+{
+	if (number > UINT32_MAX)
+		return -EBADMSG;
+	ret->major = (uint32_t)number >> 8 & 0xfff;
+	ret->minor = ((uint32_t)number & 0xff) | ((uint32_t)number >> 12 & 0xfff00);
+	return 0;
+}
+
+int rdma_chardev_parse(const void *attributes, size_t len, struct rdma_chardev *ret)
+{
+	struct chardev_message m = {0};
+	struct rdma_chardev c = {0};
+	int r = attributes_read(attributes, len, chardev_fields, ELEMENTS(chardev_fields), &m);
+	if (r == 0)
+		r = chardev_number(m.number, &c);
+	/* It becomes part of a path. */
+	if (r == 0 && (!str_is_token(m.name) || strchr(m.name, '/') || m.name[0] == '.' || STR_COPY(c.name, m.name) < 0))
+		r = -EBADMSG;
+	if (r == 0)
+		*ret = c;
 	return r;
 }
 
@@ -238,6 +308,21 @@ static int add_port(struct rdma_table *t, const void *attributes, size_t len)
 	return r;
 }
 
+static int take_into_table(uint16_t command, const void *attributes, size_t len, void *user)
+{
+	struct rdma_table *t = user;
+	switch (command) {
+	case RDMA_NLDEV_CMD_GET:
+		return add_device(t, attributes, len);
+	case RDMA_NLDEV_CMD_PORT_GET:
+		return add_port(t, attributes, len);
+	case RDMA_NLDEV_CMD_SYS_GET:
+		return rdma_system_parse(attributes, len, &t->mode);
+	default:
+		return 0;
+	}
+}
+
 /* The code of an acknowledgement or of a dump's end. */
 static int status_read(struct cursor payload)
 {
@@ -247,28 +332,20 @@ static int status_read(struct cursor payload)
 	return code < 0 ? code : 1;
 }
 
-static int message_read(struct rdma_table *t, uint16_t type, struct cursor payload)
+static int message_read(uint16_t type, struct cursor payload, rdma_take_cb take, void *user)
 {
 	size_t len = cursor_left(&payload);
 	const void *attributes = cursor_take(&payload, len);
-	switch (type) {
-	case NLMSG_ERROR:
-	case NLMSG_DONE:
+	if (type == NLMSG_ERROR || type == NLMSG_DONE)
 		return status_read(cursor_over(attributes, len));
-	case NLMSG_OVERRUN:
+	if (type == NLMSG_OVERRUN)
 		return -ENOBUFS;
-	case RDMA_NL_GET_TYPE(RDMA_NL_NLDEV, RDMA_NLDEV_CMD_GET):
-		return add_device(t, attributes, len);
-	case RDMA_NL_GET_TYPE(RDMA_NL_NLDEV, RDMA_NLDEV_CMD_PORT_GET):
-		return add_port(t, attributes, len);
-	case RDMA_NL_GET_TYPE(RDMA_NL_NLDEV, RDMA_NLDEV_CMD_SYS_GET):
-		return rdma_system_parse(attributes, len, &t->mode);
-	default:
+	if (RDMA_NL_GET_CLIENT(type) != RDMA_NL_NLDEV)
 		return 0;
-	}
+	return take(RDMA_NL_GET_OP(type), attributes, len, user);
 }
 
-int rdma_answer_read(struct rdma_table *t, uint32_t sequence, const void *datagram, size_t len)
+int rdma_datagram_read(uint32_t sequence, const void *datagram, size_t len, rdma_take_cb take, void *user)
 {
 	struct cursor c = cursor_over(datagram, len);
 	int r = 0;
@@ -281,77 +358,42 @@ int rdma_answer_read(struct rdma_table *t, uint32_t sequence, const void *datagr
 		if (!payload || !skip_padding(&c, size, NLMSG_ALIGN(size)))
 			return -EBADMSG;
 		if (h.nlmsg_seq == sequence)
-			r = message_read(t, h.nlmsg_type, cursor_over(payload, size));
+			r = message_read(h.nlmsg_type, cursor_over(payload, size), take, user);
 	}
 	return r;
 }
 
-/* ---- asking ---------------------------------------------------------------------------------------------------------------------- */
-
-/* One datagram of the kernel's. */
-static int receive(int fd, void *buffer, size_t *ret_len, struct error *e)
+int rdma_answer_read(struct rdma_table *t, uint32_t sequence, const void *datagram, size_t len)
 {
-	for (;;) {
-		struct sockaddr_nl from = {0};
-		struct iovec iov = {.iov_base = buffer, .iov_len = RECEIVE_SIZE};
-		struct msghdr msg = {.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1};
-		ssize_t n = recvmsg(fd, &msg, 0);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			return error_set(e, -ETIMEDOUT, "RDMA netlink: the kernel did not answer within %ld s",
-			                 (long)receive_timeout.tv_sec);
-		if (n < 0)
-			return error_set(e, -errno, "RDMA netlink: cannot read: %s", strerror(errno));
-		if (n == 0)
-			return error_set(e, -EPIPE, "RDMA netlink: the other end is gone");
-		if (msg.msg_flags & MSG_TRUNC)
-			return error_set(e, -EMSGSIZE, "RDMA netlink: an answer is larger than %d bytes", RECEIVE_SIZE);
-		if (from.nl_pid != 0)
-			continue; /* only the kernel may answer */
-		*ret_len = (size_t)n;
-		return 0;
-	}
+	return rdma_datagram_read(sequence, datagram, len, take_into_table, t);
 }
 
-static int ask(int fd, const struct rdma_request *request, const char *what, struct rdma_table *t, struct error *e)
+/* ---- asking ---------------------------------------------------------------------------------------------------------------------- */
+
+int rdma_devices_fd(int fd, uint32_t sequence, struct rdma_table *t, struct error *e)
 {
-	char buffer[RECEIVE_SIZE];
-	ssize_t n;
-	int r;
-	do
-		n = send(fd, request, request->header.nlmsg_len, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	/* A kernel whose RDMA core knows the first namespace alone has nobody at the other end elsewhere. */
-	if (n < 0 && errno == ECONNREFUSED)
-		return error_set(e, -EOPNOTSUPP, "RDMA netlink: nobody answers in this network namespace");
-	if (n < 0)
-		return error_set(e, -errno, "RDMA netlink: cannot ask for %s: %s", what, strerror(errno));
-	do {
-		size_t len = 0;
-		r = receive(fd, buffer, &len, e);
-		if (r < 0)
-			return r;
-		r = rdma_answer_read(t, request->header.nlmsg_seq, buffer, len);
-	} while (r == 0);
-	return r < 0 ? error_set(e, r, "RDMA netlink: %s: %s", what, strerror(-r)) : 0;
+	struct rdma_request request = rdma_request_devices(sequence);
+	int r = rdma_ask(fd, &request, "the devices", take_into_table, t, e);
+	/* The RDMA core's word for a client that is not there. */
+	return r == -EINVAL ? error_set(e, -EOPNOTSUPP, "RDMA netlink: this kernel does not list devices") : r;
+}
+
+int rdma_mode_fd(int fd, uint32_t sequence, struct rdma_table *t, struct error *e)
+{
+	struct rdma_request request = rdma_request_system(sequence);
+	return rdma_ask(fd, &request, "the namespace mode", take_into_table, t, e);
 }
 
 int rdma_query_fd(int fd, struct rdma_table *ret, struct error *e)
 {
 	_cleanup_rdma_table_ struct rdma_table t = {0};
 	uint32_t sequence = 1;
-	struct rdma_request request = rdma_request_devices(sequence++);
-	int r = ask(fd, &request, "the devices", &t, e);
-	if (r == -EINVAL) /* the RDMA core's word for a client that is not there */
-		return error_set(e, -EOPNOTSUPP, "RDMA netlink: this kernel does not list devices");
-	if (r < 0)
-		return r;
-	request = rdma_request_system(sequence++);
-	r = ask(fd, &request, "the namespace mode", &t, e);
+	int r = rdma_devices_fd(fd, sequence++, &t, e);
+	if (r == 0)
+		r = rdma_mode_fd(fd, sequence++, &t, e);
 	for (size_t i = 0; i < t.n_devices && r == 0; i++) {
-		request = rdma_request_ports(sequence++, t.devices[i].index);
-		r = ask(fd, &request, t.devices[i].name, &t, e);
+		struct rdma_request request = rdma_request_ports(sequence++, t.devices[i].index);
+		r = rdma_ask(fd, &request, t.devices[i].name, take_into_table, &t, e);
 		if (r == -EINVAL || r == -ENODEV)
 			r = 0; /* went away, or to another namespace, after it was listed */
 	}
@@ -364,17 +406,10 @@ int rdma_query_fd(int fd, struct rdma_table *ret, struct error *e)
 
 int rdma_query(struct rdma_table *ret, struct error *e)
 {
-	static const struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_RDMA), r;
-	if (fd < 0 && (errno == EPROTONOSUPPORT || errno == EAFNOSUPPORT))
-		return error_set(e, -EOPNOTSUPP, "no RDMA in this kernel");
-	if (fd < 0)
-		return error_set(e, -errno, "RDMA netlink: no socket: %s", strerror(errno));
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &receive_timeout, sizeof(receive_timeout)) < 0 ||
-	    connect(fd, (const struct sockaddr *)&kernel, sizeof(kernel)) < 0)
-		r = error_set(e, -errno, "RDMA netlink: no socket: %s", strerror(errno));
-	else
-		r = rdma_query_fd(fd, ret, e);
+	int fd = -1, r = rdma_socket_open(&fd, e);
+	if (r < 0)
+		return r;
+	r = rdma_query_fd(fd, ret, e);
 	close(fd);
 	return r;
 }

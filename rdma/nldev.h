@@ -26,6 +26,7 @@ struct rdma_device {
 	uint32_t ports;
 	uint64_t node_guid; /* host order */
 	uint8_t node_type;  /* RDMA_NODE_* */
+	uint8_t protocol;   /* enum rdma_protocol */
 	char name[ATTRIBUTE_TEXT_SIZE];
 };
 struct rdma_port {
@@ -60,8 +61,7 @@ int rdma_query_fd(int fd, struct rdma_table *ret, struct error *e);
 
 struct rdma_request {
 	struct nlmsghdr header; /* nlmsg_len bytes from here are to be sent */
-	struct nlattr attribute;
-	uint32_t value;
+	uint8_t attributes[160];
 };
 struct rdma_request rdma_request_system(uint32_t sequence);
 struct rdma_request rdma_request_devices(uint32_t sequence);
@@ -71,6 +71,11 @@ struct rdma_request rdma_request_ports(uint32_t sequence, uint32_t device);
 int rdma_device_parse(const void *attributes, size_t len, struct rdma_device *ret);
 int rdma_port_parse(const void *attributes, size_t len, struct rdma_port *ret);
 int rdma_system_parse(const void *attributes, size_t len, enum rdma_netns_mode *ret);
+struct rdma_chardev {
+	uint32_t major, minor;
+	char name[32]; /* of the node below /dev/infiniband */
+};
+int rdma_chardev_parse(const void *attributes, size_t len, struct rdma_chardev *ret);
 
 /* One datagram of the answer to the request with this sequence number: adds to the table. 0 = more is to come, 1 = that was all; -EBADMSG,
  * -ENOMEM, or the kernel's refusal. Messages of other sequence numbers are skipped. */
