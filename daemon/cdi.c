@@ -184,17 +184,53 @@ static void spec_begin(const struct cdi *c, const char *claim_uid, struct buf *r
 	buf_printf(ret, "=%s/%s\"]", c->driver, claim_uid);
 }
 
-void cdi_spec_text(const struct cdi *c, const char *claim_uid, enum token token, const char *sandbox_gate_path, struct buf *ret)
+/* Owner and mode are said, or the library gives the node to the container's user; type and number, or it looks for the node below its own
+ * /dev. */
+static void put_node(const struct rdma_node *n, const char *permissions, struct buf *to)
+{
+	buf_printf(to,
+	           "{\"path\":\"%s\",\"type\":\"c\",\"major\":%" PRIu32 ",\"minor\":%" PRIu32 ",\"fileMode\":%" PRIu32 ",\"uid\":%" PRIu32
+	           ",\"gid\":%" PRIu32,
+	           n->path, n->major, n->minor, n->mode, n->uid, n->gid);
+	if (permissions)
+		buf_printf(to, ",\"permissions\":\"%s\"", permissions);
+	buf_puts(to, "}");
+}
+
+/* A lock and, behind it, what replaces it. */
+static void put_gate(const struct cdi *c, enum token token, const char *sandbox_gate_path, struct buf *to)
+{
+	static const struct rdma_node null = {.path = "/dev/null", .major = 1, .minor = 3, .mode = 0666};
+	buf_puts(to, "{\"path\":\"/dev/null\",\"hostPath\":\"");
+	if (token == TOKEN_PENDING)
+		buf_printf(to, "/proc/%d/fd/%d/%s/gate", (int)getpid(), c->gate_fd, c->gate_name);
+	else
+		buf_puts(to, sandbox_gate_path);
+	buf_puts(to, "\",\"permissions\":\"r\"},");
+	put_node(&null, NULL, to);
+}
+
+static void put_nodes(const struct cdi *c, enum token token, const char *sandbox_gate_path, const struct cdi_nodes *nodes, struct buf *to)
+{
+	bool gated = token == TOKEN_PENDING || sandbox_gate_path;
+	size_t n = nodes ? nodes->n : 0;
+	if (!gated && !n)
+		return;
+	buf_puts(to, ",\"deviceNodes\":[");
+	if (gated)
+		put_gate(c, token, sandbox_gate_path, to);
+	for (size_t i = 0; i < n; i++) {
+		buf_puts(to, gated || i ? "," : "");
+		put_node(&nodes->v[i], "rw", to); /* the runtime makes the nodes, a container has none to make */
+	}
+	buf_puts(to, "]");
+}
+
+void cdi_spec_text(const struct cdi *c, const char *claim_uid, enum token token, const char *sandbox_gate_path,
+                   const struct cdi_nodes *nodes, struct buf *ret)
 {
 	spec_begin(c, claim_uid, ret);
-	if (token == TOKEN_PENDING)
-		buf_printf(ret, ",\"deviceNodes\":[{\"path\":\"/dev/null\",\"hostPath\":\"/proc/%d/fd/%d/%s/gate\",\"permissions\":\"r\"},",
-		           (int)getpid(), c->gate_fd, c->gate_name);
-	else if (sandbox_gate_path)
-		buf_printf(ret, ",\"deviceNodes\":[{\"path\":\"/dev/null\",\"hostPath\":\"%s\",\"permissions\":\"r\"},", sandbox_gate_path);
-	/* Replaces the entry before it. Owner and mode are said, or the library gives the node to the container's user. */
-	if (token == TOKEN_PENDING || sandbox_gate_path)
-		buf_puts(ret, "{\"path\":\"/dev/null\",\"type\":\"c\",\"major\":1,\"minor\":3,\"fileMode\":438,\"uid\":0,\"gid\":0}]");
+	put_nodes(c, token, sandbox_gate_path, nodes, ret);
 	if (token == TOKEN_PENDING)
 		buf_printf(ret,
 		           ",\"mounts\":[{\"hostPath\":\"%s/attached/%s\",\"containerPath\":\"/dev/dranet/%s\","
@@ -219,14 +255,14 @@ static int open_temporary(struct cdi *c, const char *temporary)
 	return fd < 0 ? -errno : fd;
 }
 
-static int write_spec(struct cdi *c, const char *claim_uid, enum token token, const char *sandbox_gate_path)
+static int write_spec(struct cdi *c, const char *claim_uid, enum token token, const char *sandbox_gate_path, const struct cdi_nodes *nodes)
 {
 	char name[SPEC_NAME_SIZE], temporary[SPEC_NAME_SIZE];
 	_cleanup_buf_ struct buf text = {0};
 	snprintf(name, sizeof(name), "%s-%s.json", c->driver, claim_uid);
 	/* Neither .json nor .yaml: the runtime must not read it half written. */
 	snprintf(temporary, sizeof(temporary), "%s-%s.tmp", c->driver, claim_uid);
-	cdi_spec_text(c, claim_uid, token, sandbox_gate_path, &text);
+	cdi_spec_text(c, claim_uid, token, sandbox_gate_path, nodes, &text);
 	if (text.failed)
 		return -ENOMEM;
 	_cleanup_close_ int fd = open_temporary(c, temporary);
@@ -258,13 +294,31 @@ static int make_marker(struct cdi *c, const char *claim_uid)
 	return 0;
 }
 
-int cdi_write(struct cdi *c, const char *claim_uid, enum token token, const struct cdi_sandbox *sandbox, struct error *e)
+/* Drivers name the nodes, and a record on disk brings them back: below /dev, and nothing that JSON would escape. */
+static int check_nodes(const struct cdi_nodes *nodes, struct error *e)
+{
+	for (size_t i = 0; nodes && i < nodes->n; i++) {
+		const char *path = nodes->v[i].path;
+		bool good = str_starts(path, "/dev/") && !strstr(path, "/.");
+		for (const char *at = path; *at; at++)
+			good &= isalnum((unsigned char)*at) || strchr("/_.:-", *at);
+		if (!good)
+			return error_set(e, -EINVAL, "character device %u:%u cannot be given to a container under its path",
+			                 nodes->v[i].major, nodes->v[i].minor);
+	}
+	return 0;
+}
+
+int cdi_write(struct cdi *c, const char *claim_uid, enum token token, const struct cdi_sandbox *sandbox, const struct cdi_nodes *nodes,
+              struct error *e)
 {
 	char gate[SANDBOX_GATE_SIZE];
 	char name[SPEC_NAME_SIZE];
 	int r = store_check_uid(claim_uid);
 	if (r < 0)
 		return error_set(e, r, "claim UID \"%s\" cannot be a file name", claim_uid);
+	if (token != TOKEN_NONE && (r = check_nodes(nodes, e)) < 0)
+		return r;
 	snprintf(name, sizeof(name), "%s-%s.json", c->driver, claim_uid);
 	switch (token) {
 	case TOKEN_NONE:
@@ -279,14 +333,14 @@ int cdi_write(struct cdi *c, const char *claim_uid, enum token token, const stru
 		r = remove_file(c->attached_fd, claim_uid);
 		mark("cdi", "marker-unlink", "end");
 		if (r == 0)
-			r = write_spec(c, claim_uid, token, NULL);
+			r = write_spec(c, claim_uid, token, NULL, nodes);
 		break;
 	case TOKEN_FINAL: {
 		/* A container that was created with the pending spec waits for its mount: the marker comes first. */
 		r = make_marker(c, claim_uid);
 		bool gated = sandbox && sandbox_gate(sandbox->pid, sandbox->netns_inode, claim_uid, gate) == 0;
 		if (r == 0)
-			r = write_spec(c, claim_uid, token, gated ? gate : NULL);
+			r = write_spec(c, claim_uid, token, gated ? gate : NULL, nodes);
 		break;
 	}
 	}

@@ -166,7 +166,8 @@ static void perform_token(struct engine *g, struct effect *f)
 {
 	struct error e = {0};
 	struct cdi_sandbox sandbox = {f->token.sandbox_pid, f->token.netns_inode};
-	int r = cdi_write(g->cdi, f->token.claim.uid, f->token.token, &sandbox, &e);
+	const struct cdi_nodes nodes = {f->token.nodes, f->token.n_nodes};
+	int r = cdi_write(g->cdi, f->token.claim.uid, f->token.token, &sandbox, &nodes, &e);
 	if (r < 0) {
 		g->metrics.token_failures++;
 		log_write(LOG_ERR, LOG_KIND_TOKEN, &(struct log_about){.claim = &f->token.claim, .result = r}, "%s", e.text);

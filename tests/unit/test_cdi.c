@@ -107,7 +107,7 @@ static void test_token(void **state)
 	snprintf(attached, sizeof(attached), "%s/attached", p->state);
 	assert_int_equal(cdi_open(p->cdi, p->state, "dra.net", &c, NULL), 0);
 
-	assert_int_equal(cdi_write(c, UID, TOKEN_PENDING, NULL, NULL), 0);
+	assert_int_equal(cdi_write(c, UID, TOKEN_PENDING, NULL, NULL, NULL), 0);
 	json_t *edits = edits_of(p);
 	json_t *nodes = json_object_get(edits, "deviceNodes");
 	assert_int_equal(json_array_size(nodes), 2);
@@ -123,7 +123,7 @@ static void test_token(void **state)
 	const char *source = json_string_value(json_object_get(json_array_get(json_object_get(edits, "mounts"), 0), "hostPath"));
 	assert_int_equal(access(source, F_OK), -1); /* no marker: runc cannot mount it */
 
-	assert_int_equal(cdi_write(c, UID, TOKEN_FINAL, NULL, NULL), 0);
+	assert_int_equal(cdi_write(c, UID, TOKEN_FINAL, NULL, NULL, NULL), 0);
 	assert_int_equal(access(source, F_OK), 0); /* a container created with the pending spec can start now */
 	json_decref(edits);
 	edits = edits_of(p);
@@ -132,16 +132,60 @@ static void test_token(void **state)
 	                    "DRANET_CLAIM_0b5c1d7e_1111_2222_3333_444455556666=dra.net/" UID);
 	json_decref(edits);
 
-	assert_int_equal(cdi_write(c, UID, TOKEN_PENDING, NULL, NULL), 0);
+	assert_int_equal(cdi_write(c, UID, TOKEN_PENDING, NULL, NULL, NULL), 0);
 	assert_false(exists(attached, UID)); /* the next sandbox */
-	assert_int_equal(cdi_write(c, UID, TOKEN_FINAL, NULL, NULL), 0);
-	assert_int_equal(cdi_write(c, UID, TOKEN_NONE, NULL, NULL), 0);
-	assert_int_equal(cdi_write(c, UID, TOKEN_NONE, NULL, NULL), 0);
+	assert_int_equal(cdi_write(c, UID, TOKEN_FINAL, NULL, NULL, NULL), 0);
+	assert_int_equal(cdi_write(c, UID, TOKEN_NONE, NULL, NULL, NULL), 0);
+	assert_int_equal(cdi_write(c, UID, TOKEN_NONE, NULL, NULL, NULL), 0);
 	assert_int_equal(count_files(p->cdi), 0);
 	assert_int_equal(count_files(attached), 0);
 
 	cdi_close(c);
 	assert_int_equal(lstat(host_path, &st), -1);
+}
+
+static void assert_node(const json_t *node, const char *path, int number, int mode, int gid)
+{
+	assert_string_equal(json_string_value(json_object_get(node, "path")), path);
+	assert_null(json_object_get(node, "hostPath"));
+	assert_string_equal(json_string_value(json_object_get(node, "type")), "c");
+	assert_int_equal(json_integer_value(json_object_get(node, "major")), 231);
+	assert_int_equal(json_integer_value(json_object_get(node, "minor")), number);
+	assert_int_equal(json_integer_value(json_object_get(node, "fileMode")), mode);
+	assert_int_equal(json_integer_value(json_object_get(node, "uid")), 0);
+	assert_int_equal(json_integer_value(json_object_get(node, "gid")), gid);
+	assert_string_equal(json_string_value(json_object_get(node, "permissions")), "rw");
+}
+
+/* They stand behind the lock while there is one, and alone when there is none. */
+static void test_nodes(void **state)
+{
+	static const struct rdma_node nodes[] = {{"/dev/infiniband/uverbs0", 231, 192, 0666, 0, 0},
+	                                         {"/dev/infiniband/umad0", 231, 0, 0660, 0, 27}};
+	static const char *const bad[] = {"", "uverbs0", "/etc/passwd", "/dev/../etc/passwd", "/dev/a\"b", "/dev/a b", "/dev/a\\b"};
+	const struct cdi_nodes both = {nodes, 2};
+	const struct paths *p = *state;
+	struct error e = {0};
+	struct cdi *c;
+	if (!can_run(p))
+		skip();
+	assert_int_equal(cdi_open(p->cdi, p->state, "dra.net", &c, NULL), 0);
+	for (int gated = 1; gated >= 0; gated--) {
+		assert_int_equal(cdi_write(c, UID, gated ? TOKEN_PENDING : TOKEN_FINAL, NULL, &both, &e), 0);
+		json_t *edits = edits_of(p), *list = json_object_get(edits, "deviceNodes");
+		size_t first = gated ? 2 : 0;
+		assert_int_equal(json_array_size(list), first + 2);
+		assert_node(json_array_get(list, first), "/dev/infiniband/uverbs0", 192, 0666, 0);
+		assert_node(json_array_get(list, first + 1), "/dev/infiniband/umad0", 0, 0660, 27);
+		json_decref(edits);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		struct rdma_node one = {.major = 231, .minor = 192};
+		snprintf(one.path, sizeof(one.path), "%s", bad[i]);
+		assert_int_equal(cdi_write(c, UID, TOKEN_FINAL, NULL, &(struct cdi_nodes){&one, 1}, &e), -EINVAL);
+	}
+	assert_int_equal(cdi_write(c, UID, TOKEN_NONE, NULL, &both, NULL), 0);
+	cdi_close(c);
 }
 
 /* The lock of a pending token opens only while the process that wrote it lives. */
@@ -158,7 +202,7 @@ static void test_dies_with_its_process(void **state)
 	assert_true(child >= 0);
 	if (child == 0) {
 		struct cdi *c;
-		if (cdi_open(p->cdi, p->state, "dra.net", &c, NULL) < 0 || cdi_write(c, UID, TOKEN_PENDING, NULL, NULL) < 0 ||
+		if (cdi_open(p->cdi, p->state, "dra.net", &c, NULL) < 0 || cdi_write(c, UID, TOKEN_PENDING, NULL, NULL, NULL) < 0 ||
 		    write(ready[1], "x", 1) != 1)
 			_exit(1);
 		pause();
@@ -215,8 +259,8 @@ static void test_directory_removed(void **state)
 	for (int made_again = 0; made_again < 2; made_again++) {
 		snprintf(command, sizeof(command), "rm -rf '%s'%s%s", p->cdi, made_again ? " && mkdir " : "", made_again ? p->cdi : "");
 		assert_int_equal(system(command), 0);
-		assert_int_equal(cdi_write(c, UID, TOKEN_NONE, NULL, &e), 0);
-		assert_int_equal(cdi_write(c, UID, TOKEN_PENDING, NULL, &e), 0);
+		assert_int_equal(cdi_write(c, UID, TOKEN_NONE, NULL, NULL, &e), 0);
+		assert_int_equal(cdi_write(c, UID, TOKEN_PENDING, NULL, NULL, &e), 0);
 		assert_true(exists(p->cdi, "dra.net-" UID ".json"));
 		assert_int_equal(count_files(p->cdi), 1);
 	}
@@ -232,8 +276,8 @@ static void test_sweep(void **state)
 		return;
 	snprintf(attached, sizeof(attached), "%s/attached", p->state);
 	assert_int_equal(cdi_open(p->cdi, p->state, "dra.net", &c, NULL), 0);
-	assert_int_equal(cdi_write(c, UID, TOKEN_FINAL, NULL, NULL), 0);
-	assert_int_equal(cdi_write(c, "gone", TOKEN_FINAL, NULL, NULL), 0);
+	assert_int_equal(cdi_write(c, UID, TOKEN_FINAL, NULL, NULL, NULL), 0);
+	assert_int_equal(cdi_write(c, "gone", TOKEN_FINAL, NULL, NULL, NULL), 0);
 	make_file(p->cdi, "dra.net-half.tmp");
 	make_file(p->cdi, "dra.network-other.json"); /* of another driver */
 	make_file(p->cdi, "nvidia.com-gpu.json");
@@ -260,7 +304,7 @@ static void test_bad_uids(void **state)
 		return;
 	assert_int_equal(cdi_open(p->cdi, p->state, "dra.net", &c, NULL), 0);
 	for (size_t i = 0; i < sizeof(uids) / sizeof(*uids); i++)
-		assert_int_equal(cdi_write(c, uids[i], TOKEN_PENDING, NULL, &e), -EINVAL);
+		assert_int_equal(cdi_write(c, uids[i], TOKEN_PENDING, NULL, NULL, &e), -EINVAL);
 	assert_int_equal(count_files(p->cdi), 0);
 	cdi_close(c);
 }
@@ -269,6 +313,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_token, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_nodes, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_dies_with_its_process, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_directory_removed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_sweep, setup, teardown),
