@@ -173,6 +173,8 @@ static int start_inner(struct engine *g, struct error *e)
 	if (r == 0)
 		r = mover_new(g->sysfs, &g->mover, e);
 	if (r == 0)
+		r = device_mover_new(g->mover, &g->devices, e);
+	if (r == 0)
 		r = worker_new(g->loop, "dranetd-mover", &g->mover_worker, e);
 	if (r == 0)
 		r = worker_new(g->loop, "dranetd-disk", &g->disk_worker, e);
@@ -367,6 +369,7 @@ void engine_free(struct engine *g)
 	event_queue_free(&g->queue);
 	core_free(g->core);
 	filter_free(g->filter);
+	device_mover_free(g->devices);
 	mover_free(g->mover);
 	sysfs_close(g->sysfs);
 	rdma_table_free(&g->rdma);

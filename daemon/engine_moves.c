@@ -17,8 +17,8 @@ struct move_job {
 	enum effect_type type;
 	uint64_t op;
 	/* SNAPSHOT */
-	int32_t ifindex;
-	char ifname[IFNAME_SIZE];
+	struct device_parts parts;
+	char ifname[IFNAME_SIZE], rdma_device[ATTRIBUTE_TEXT_SIZE];
 	struct network_config *wanted;
 	struct host_state host;
 	/* the others */
@@ -33,7 +33,7 @@ struct move_job {
 	int watch_fd; /* the socket for it; -1 = none */
 	struct error watch_error;
 	int netns_error; /* a namespace was named, but there is no descriptor of it: nothing may be concluded from the host alone */
-	struct move_result moved;
+	struct device_result moved;
 
 	int result;
 	struct error error;
@@ -67,9 +67,9 @@ static void snapshot_work(struct worker_job *job)
 	struct move_job *j = (struct move_job *)job;
 	uint64_t started = uv_hrtime();
 	mark("job", mark_effect(j->type), "begin");
-	j->result = mover_snapshot(j->engine->mover, j->ifindex, j->ifname, &j->host, &j->error);
-	if (j->result == 0 && j->wanted)
-		j->result = mover_check(j->engine->mover, j->ifindex, j->wanted, &j->error);
+	j->result = device_snapshot(j->engine->devices, &j->parts, &j->host, &j->error);
+	if (j->result == 0 && j->wanted && j->parts.ifindex)
+		j->result = mover_check(j->engine->mover, j->parts.ifindex, j->wanted, &j->error);
 	mark("job", mark_effect(j->type), "end");
 	j->duration_ns = uv_hrtime() - started;
 }
@@ -99,9 +99,14 @@ void perform_snapshot(struct engine *g, struct effect *f)
 	struct move_job *j = job_new(g, f, snapshot_work, snapshot_done);
 	if (!j)
 		return;
-	j->ifindex = f->snapshot.ifindex;
 	j->wanted = TAKE_PTR(f->snapshot.wanted);
 	STR_COPY(j->ifname, f->snapshot.ifname);
+	STR_COPY(j->rdma_device, f->snapshot.rdma_device);
+	j->parts = (struct device_parts){.ifindex = f->snapshot.ifindex,
+	                                 .ifname = j->ifname,
+	                                 .rdma_device = j->rdma_device,
+	                                 .umad = f->snapshot.rdma_umad,
+	                                 .issm = f->snapshot.rdma_issm};
 	worker_submit(g->mover_worker, &j->job);
 }
 
@@ -112,25 +117,25 @@ void perform_snapshot(struct engine *g, struct effect *f)
 static bool is_out_of_sight(const struct move_job *j)
 {
 	const struct attach_plan *p = j->plan;
-	return j->moved.place == PLACE_GONE && !p->host.type[0] && p->facts.pci_address[0] &&
+	return j->moved.move.place == PLACE_GONE && !attach_plan_stays(p) && !p->host.type[0] && p->facts.pci_address[0] &&
 	       sysfs_pci_has_driver(j->engine->sysfs, p->facts.pci_address, p->facts.driver);
 }
 
 static int move_or_look(struct move_job *j)
 {
-	struct mover *m = j->engine->mover;
+	struct device_mover *d = j->engine->devices;
 	if (j->netns_error) {
-		j->moved.place = PLACE_UNKNOWN;
+		j->moved.move.place = PLACE_UNKNOWN;
 		return error_set(&j->error, j->netns_error, "there is no descriptor of the sandbox's network namespace: %s",
 		                 strerror(-j->netns_error));
 	}
 	if (j->type == EFFECT_ATTACH)
-		return mover_attach(m, j->plan, j->leases, j->netns_fd, &j->moved, &j->error);
+		return device_attach(d, j->plan, j->leases, j->netns_fd, &j->moved, &j->error);
 	if (j->type == EFFECT_LEASE_APPLY)
-		return mover_apply_leases(m, j->plan, j->old, j->leases, j->netns_fd, &j->moved, &j->error);
+		return device_apply_leases(d, j->plan, j->old, j->leases, j->netns_fd, &j->moved, &j->error);
 	if (j->type == EFFECT_DETACH)
-		return mover_detach(m, j->plan, j->netns_fd, &j->moved, &j->error);
-	return mover_probe(m, j->plan, j->netns_fd, &j->moved, &j->error);
+		return device_detach(d, j->plan, j->netns_fd, &j->moved, &j->error);
+	return device_probe(d, j->plan, j->netns_fd, &j->moved, &j->error);
 }
 
 static int move(struct move_job *j)
@@ -138,10 +143,12 @@ static int move(struct move_job *j)
 	int r = move_or_look(j);
 	if (!is_out_of_sight(j))
 		return r;
-	j->moved.place = PLACE_UNKNOWN;
+	const struct attach_plan *p = j->plan;
+	j->moved.move.place = PLACE_UNKNOWN;
 	j->error = (struct error){0};
-	return error_set(&j->error, -EAGAIN, "%s is bound to %s, but its interface %s is in no network namespace that can be looked into",
-	                 j->plan->facts.pci_address, j->plan->facts.driver, j->plan->host.ifname);
+	return error_set(&j->error, -EAGAIN, "%s is bound to %s, but its %s %s is in no network namespace that can be looked into",
+	                 p->facts.pci_address, p->facts.driver, p->facts.ifindex ? "interface" : "RDMA device",
+	                 p->facts.ifindex ? p->host.ifname : p->host.rdma.name);
 }
 
 static void move_work(struct worker_job *job)
@@ -190,25 +197,27 @@ static void move_done(struct worker_job *job)
 {
 	struct move_job *j = (struct move_job *)job;
 	struct engine *g = j->engine;
+	const struct move_result *moved = &j->moved.move;
 	start_listening(g, j);
 	if (j->netns_fd >= 0)
 		close(j->netns_fd);
 	if (j->type == EFFECT_ATTACH || j->type == EFFECT_DETACH)
 		metrics_move(&g->metrics, j->type == EFFECT_ATTACH, j->result == 0, (double)j->duration_ns / 1e9);
-	if (j->type == EFFECT_DETACH && j->moved.differences[0])
+	if (j->type == EFFECT_DETACH && moved->differences[0])
 		log_write(LOG_WARNING, LOG_KIND_KERNEL,
 		          &(struct log_about){.claim = &j->claim,
 		                              .device = j->plan->facts.name,
 		                              .pci_address = j->plan->facts.pci_address,
 		                              .interface = j->plan->host.ifname},
-		          "not all of the host's state could be restored: %s", j->moved.differences);
+		          "not all of the host's state could be restored: %s", moved->differences);
 	engine_feed(g, &(struct event){.type = EVENT_DONE,
 	                               .done = {.op = j->op,
 	                                        .result = j->result,
 	                                        .error = j->result < 0 ? j->error.text : NULL,
-	                                        .place = j->moved.place,
-	                                        .pod = j->moved.place == PLACE_POD ? &j->moved.pod : NULL,
-	                                        .differences = j->moved.differences,
+	                                        .place = moved->place,
+	                                        .pod = moved->place == PLACE_POD ? &moved->pod : NULL,
+	                                        .rdma = j->moved.rdma,
+	                                        .differences = moved->differences,
 	                                        .duration_ms = duration_ms(j)}});
 	attach_plan_unref(j->plan);
 	leases_unref(j->leases);

@@ -9,6 +9,7 @@
 #include "core/core.h"
 #include "daemon/calls.h"
 #include "daemon/cdi.h"
+#include "daemon/device_move.h"
 #include "daemon/engine.h"
 #include "daemon/event_queue.h"
 #include "daemon/log.h"
@@ -48,7 +49,8 @@ struct engine {
 
 	struct worker *mover_worker, *disk_worker;
 	struct sysfs *sysfs;
-	struct mover *mover; /* used on mover_worker only */
+	struct mover *mover; /* this and the next are used on mover_worker only */
+	struct device_mover *devices;
 	struct store *store; /* writes on disk_worker only */
 	struct cdi *cdi;
 	struct netns_table namespaces;
