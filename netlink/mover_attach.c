@@ -82,7 +82,7 @@ static void undo(struct job *j, struct move_result *ret, struct error *e)
 	int r = job_locate(j, &at, &ours);
 	if (r == 0)
 		ret->place = at.place;
-	if (r == 0 && at.place == PLACE_HOST)
+	if (r == 0 && at.place == PLACE_HOST && !j->vf_touched)
 		job_release_ebpf_of(j, &at.link);
 	else if (r == 0)
 		r = job_bring_home(j, &at, ret, &ours);
@@ -126,6 +126,8 @@ int mover_attach(struct mover *m, const struct attach_plan *plan, const struct l
 	r = vrf_make(j.pod, &plan->pod, e);
 	if (r == 0 && at.place == PLACE_HOST)
 		job_hold_ebpf(&j);
+	if (r == 0 && at.place == PLACE_HOST)
+		r = job_vf_attach(&j, &at.link, e);
 	if (r == 0)
 		r = at.place == PLACE_POD ? adjust(&j, &at.link, &l, e) : move_in(&j, &at.link, &l, e);
 	if (r == 0)

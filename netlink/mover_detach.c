@@ -32,7 +32,7 @@ static struct link_wish host_wish(const struct attach_plan *p)
 {
 	return (struct link_wish){.ifindex = p->host.ifindex,
 	                          .mtu = p->host.mtu,
-	                          .mac = &p->host.mac,
+	                          .mac = p->host.vf.known ? NULL : &p->host.mac, /* the PF comes first */
 	                          .sizes = p->host.sizes,
 	                          .has_txqlen = true,
 	                          .txqlen = p->host.txqlen};

@@ -21,6 +21,7 @@ struct job {
 	const struct leases *leases; /* of an attach; NULL = none */
 	int netns_fd;
 	struct nlsock *pod; /* NULL = there is no namespace to look into */
+	bool vf_touched;    /* on the host it is perhaps not as it was */
 };
 int job_open(struct mover *m, const struct attach_plan *plan, int netns_fd, struct job *ret, struct error *e);
 void job_close(struct job *j);
@@ -76,6 +77,13 @@ struct kept_owner restore_owner(const struct restore *t);
 bool address_same(const struct address *a, const struct address *b); /* but for what is left of a lifetime */
 /* `*a` as it would be by now; false = it has expired. */
 bool address_age(struct address *a, uint64_t elapsed);
+
+/* What the plan wants of a VF's PF, before the VF `have` leaves the host; it may be down and have another MAC then. */
+int job_vf_attach(struct job *j, struct link *have, struct error *e);
+/* The VF `l` on the host takes the MAC that its PF has set for it; it is down then. `l` is as it is by now. */
+int job_vf_take_mac(struct mover *m, struct link *l, const struct mac *mac, struct error *e);
+/* The sysctl is one of those that are restored. A kernel without IPv6 has none. */
+void job_ignore_advertisements(const char *ifname);
 
 /* Everything that the plan gives the device in the pod, where it is `l`: one function for each kind of thing, in mover_configure.c's list.
  */

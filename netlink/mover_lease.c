@@ -22,8 +22,7 @@ enum { ROUTE_METRIC = 1024, ROUTE_METRICS = 32, MTU4_MIN = 68, MTU6_MIN = 1280 }
 
 /* ---- on the host ----------------------------------------------------------------------------------------------------------------- */
 
-/* The sysctl is one of those that are restored. A kernel without IPv6 has none. */
-static void ignore_advertisements(const char *ifname)
+void job_ignore_advertisements(const char *ifname)
 {
 	char path[64];
 	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/accept_ra", ifname);
@@ -53,7 +52,7 @@ int mover_lease_begin(struct mover *m, const struct attach_plan *plan, struct dh
 	if (r < 0)
 		return r;
 	if (!(at.link.flags & IFF_UP)) {
-		ignore_advertisements(at.link.ifname);
+		job_ignore_advertisements(at.link.ifname);
 		r = link_set_up(m->host, at.link.ifindex, true, e);
 	}
 	if (r < 0)

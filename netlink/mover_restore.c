@@ -137,6 +137,15 @@ static void restore_vf(struct restore *t)
 	restore_note(t, &ours);
 }
 
+/* After the PF's own setting, and only when the VF is not let set it itself. */
+static void restore_mac_of_vf(struct restore *t)
+{
+	struct error ours = {0};
+	if (t->host->vf.known && t->host->mac.length == VF_MAC_LENGTH)
+		(void)job_vf_take_mac(t->j->m, &t->now, &t->host->mac, &ours);
+	restore_note(t, &ours);
+}
+
 static void restore_admin_state(struct restore *t)
 {
 	struct error ours = {0};
@@ -323,6 +332,7 @@ void job_restore(struct job *j, const struct link *now, char *differences, size_
 		restore_vf(&t);
 	}
 	restore_link(&t);
+	restore_mac_of_vf(&t);
 	restore_master(&t);
 	if (known && restore_look(&t, true))
 		restore_state(&t);

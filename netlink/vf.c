@@ -9,6 +9,7 @@
 #include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/base/cleanup.h"
 #include "core/base/str.h"
@@ -239,6 +240,57 @@ struct nl_msg *vf_request(const struct vf_settings *was, const struct vf_setting
 	nla_nest_end(m, info);
 	nla_nest_end(m, list);
 	return TAKE_PTR(m);
+}
+
+void vf_wish(const struct vf_settings *is, const struct vf_config *config, const struct mac *mac, struct vf_settings *ret)
+{
+	*ret = *is;
+	if (mac->length == VF_MAC_LENGTH)
+		ret->mac = *mac;
+	if (config->has_vlan) {
+		ret->vlan = config->vlan;
+		ret->qos = config->has_qos ? config->qos : 0;
+		ret->vlan_protocol = config->vlan_protocol ? config->vlan_protocol : ETH_P_8021Q;
+	}
+	if (config->has_min_rate)
+		ret->min_rate = config->min_rate;
+	if (config->has_max_rate)
+		ret->max_rate = config->max_rate;
+	if (config->has_spoofchk)
+		ret->spoofchk = config->spoofchk;
+	if (config->has_trust)
+		ret->trust = config->trust;
+}
+
+/* The driver answers EAGAIN while it resets the VF, as it does after some settings. */
+static int ask_patiently(struct nlsock *s, struct nl_msg *m, struct error *e)
+{
+	enum { STEP_MS = 50, STEPS = 40 };
+	int r = -EAGAIN;
+	for (int i = 0; i < STEPS && r == -EAGAIN; i++) {
+		if (i > 0)
+			nanosleep(&(struct timespec){.tv_nsec = STEP_MS * 1000000L}, NULL);
+		*e = (struct error){0};
+		r = nlsock_ask(s, m, NULL, NULL, e);
+	}
+	return r;
+}
+
+int vf_set(struct nlsock *s, const struct vf_settings *wanted, const struct vf_settings *is, bool *ret_mac, struct error *e)
+{
+	static const char *const keys[VF_REQUESTS] = {"hardwareAddr", "vf.vlan", "vf.minTxRate, vf.maxTxRate", "vf.spoofCheck", "vf.trust"};
+	*ret_mac = true;
+	for (size_t i = 0; i < VF_REQUESTS; i++) {
+		_cleanup_nlmsg_ struct nl_msg *m = vf_request(wanted, is, i);
+		struct error ours = {0};
+		int r = m ? ask_patiently(s, m, &ours) : 0;
+		if (r == -EOPNOTSUPP && i == VF_SET_MAC)
+			*ret_mac = false;
+		else if (r < 0)
+			return error_set(e, r, "interface.%s: %s refuses it for its VF %" PRIu32 ": %s", keys[i], is->pf, is->index,
+			                 ours.text);
+	}
+	return 0;
 }
 
 void vf_restore(struct nlsock *s, const struct vf_settings *was, const struct vf_settings *is, struct error *e)

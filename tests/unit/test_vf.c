@@ -10,6 +10,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/str.h"
 #include "core/config.h"
+#include "netlink/vf.h"
 #include "value_text.h"
 
 enum device { NO_VF, VF, VF_WITHOUT_PF, VF_UNTOLD };
@@ -69,10 +70,51 @@ static void test_plans(void **state)
 	}
 }
 
+static void test_wishes(void **state)
+{
+	(void)state;
+	const struct vf_settings is = {.known = true,
+	                               .mac = {6, {2, 0, 0, 0, 0, 1}},
+	                               .vlan = 7,
+	                               .qos = 3,
+	                               .vlan_protocol = 0x88a8,
+	                               .min_rate = 1,
+	                               .max_rate = 2,
+	                               .spoofchk = 1,
+	                               .trust = -1};
+	const struct mac none = {0}, mac = {6, {2, 0, 0, 0, 0, 9}}, of_ib = {20, {9}};
+	struct vf_settings wish;
+	struct vf_config c = {0};
+	for (size_t i = 0; i < 2; i++) {
+		vf_wish(&is, &c, i ? &none : &of_ib, &wish);
+		for (size_t k = 0; k < VF_REQUESTS; k++)
+			assert_null(vf_request(&wish, &is, k));
+	}
+	/* Of a VLAN all that is not given is its default, of other things what is. */
+	c = (struct vf_config){.has_vlan = true, .vlan = 5, .has_max_rate = true, .has_spoofchk = true, .has_trust = true, .trust = 1};
+	vf_wish(&is, &c, &mac, &wish);
+	assert_true(mac_equal(&wish.mac, &mac));
+	assert_int_equal(wish.vlan, 5);
+	assert_int_equal(wish.qos, 0);
+	assert_int_equal(wish.vlan_protocol, 0x8100);
+	assert_int_equal(wish.min_rate, 1);
+	assert_int_equal(wish.max_rate, 0);
+	assert_int_equal(wish.spoofchk, 0);
+	assert_int_equal(wish.trust, 1);
+	size_t n = 0;
+	for (size_t k = 0; k < VF_REQUESTS; k++) {
+		struct nl_msg *m = vf_request(&wish, &is, k);
+		n += m != NULL;
+		nlmsg_free(m);
+	}
+	assert_int_equal(n, 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_plans),
+	    cmocka_unit_test(test_wishes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
