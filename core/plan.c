@@ -99,6 +99,11 @@ static void check_mac(const struct attach_plan *p, struct error *faults)
 	if (p->pod.mac.length && p->host.mac.length && p->pod.mac.length != p->host.mac.length)
 		error_append(faults, -EINVAL, "interface.hardwareAddr: \"%s\" has %u bytes, the address of \"%s\" has %u", text,
 		             p->pod.mac.length, p->host.ifname, p->host.mac.length);
+	/* The kernel would say no only when the link is on its way into the pod, and would not say to what. */
+	if (p->pod.mac.length && !mac_equal(&p->pod.mac, &p->host.mac) &&
+	    (str_equal(p->host.type, "ipvlan") || str_equal(p->host.type, "ipvtap")))
+		error_append(faults, -EINVAL, "interface.hardwareAddr: \"%s\" is an %s and has the address of the link it stands on",
+		             p->host.ifname, p->host.type);
 }
 
 /* What is asked of the PF has to be known before, for it has to be given back. */

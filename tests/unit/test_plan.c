@@ -503,6 +503,13 @@ static void test_checks_against_the_device(void **state)
 	host.min_mtu = host.max_mtu = 0;
 	assert_int_equal(plan(&facts, &host, "{interface: {mtu: 65535}}", &p, NULL), 0);
 	attach_plan_unref(p);
+	/* A kind of link whose address cannot be set; the one that it has may be asked for. */
+	struct error e = {0};
+	STR_COPY(host.type, "ipvlan");
+	assert_int_equal(plan(&facts, &host, "{interface: {hardwareAddr: '02:00:00:00:00:02'}}", &p, &e), -EINVAL);
+	assert_string_equal(e.text, "interface.hardwareAddr: \"eth0\" is an ipvlan and has the address of the link it stands on");
+	assert_int_equal(plan(&facts, &host, "{interface: {hardwareAddr: '02:00:00:00:00:01'}}", &p, NULL), 0);
+	attach_plan_unref(p);
 }
 
 static void test_device_without_netdev(void **state)
