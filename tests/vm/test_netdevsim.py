@@ -28,7 +28,6 @@ NEWLINK, GETLINK, DONE, ERROR = 16, 18, 3, 2
 REQUEST, DUMP = 0x1, 0x300
 EXT_MASK, VFINFO_LIST = 29, 22
 FILTER_VF = 1
-PACKET_USER, PACKET_KERNEL = 6, 7  # what nlmon says of whom a message goes to
 CLONE_NEWNET = 0x40000000
 SO_RCVBUFFORCE = 33
 ETH_P_ALL = 3
@@ -95,19 +94,19 @@ class Tap:
     def listen(self):
         while True:
             try:
-                data, (_, protocol, towards, _, _) = self.socket.recvfrom(1 << 20)
+                data, (_, protocol, *_) = self.socket.recvfrom(1 << 20)
             except TimeoutError:
                 if self.ended.is_set():
                     return
                 continue
             if protocol == socket.NETLINK_ROUTE:
-                self.take(data, towards)
+                self.take(data)
 
-    def take(self, data, towards):
+    def take(self, data):
         for kind, flags, body in messages(data):
-            if towards == PACKET_KERNEL and kind == GETLINK and flags & REQUEST:
+            if kind == GETLINK and flags & REQUEST:
                 self.requests.append(Request(flags & DUMP == DUMP, bool(mask_of(body) & FILTER_VF)))
-            elif towards == PACKET_USER and kind == NEWLINK:
+            elif kind == NEWLINK:
                 self.vf_answers += any(kind == VFINFO_LIST for kind, _ in attributes(body[16:]))
 
     def end(self):
@@ -172,7 +171,7 @@ def dump(netns, mask):
 
 
 def grow(vfs):
-    """As many VFs as the kernel's answer has room for: their list is one attribute, whose length has 16 bits."""
+    """From some 220 VFs on their list is longer than its attribute can say, so whoever asks for it gets nonsense."""
     directory = f"/sys/bus/netdevsim/devices/netdevsim{SIM}"
     with open(f"/sys/kernel/debug/netdevsim/netdevsim{SIM}/max_vfs", "w", encoding="ascii") as file:
         file.write(str(vfs))
