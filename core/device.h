@@ -66,8 +66,9 @@ struct device_facts {
 	uint32_t speed;    /* Mb/s; 0 = unknown, or there is no link */
 	int32_t numa_node; /* -1 = unknown */
 	int32_t sriov_vfs;
-	int32_t
-	    vfs_away; /* of a PF: VFs that somebody uses without a claim: bound to a driver for user space, or their netdev is elsewhere */
+	/* Of a PF: VFs that somebody has: bound to a driver for user space, or to one of the kernel's without a netdev here. Those that we
+	 * have put into a pod are among them. */
+	int32_t vfs_away;
 	size_t n_numa_nodes; /* the node and those as near to it on its socket (dranet-behaviour §2.6), ascending behind the first */
 	int32_t numa_nodes[NUMA_NODES_MAX];
 

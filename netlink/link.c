@@ -61,6 +61,17 @@ static int take_kind(struct nlattr *info, char kind[IFNAME_SIZE])
 	return 0;
 }
 
+/* Any bytes, at most 32 (MAX_PHYS_ITEM_ID_LEN): written as sysfs and iproute2 write them. */
+static void take_switch_id(const struct nlattr *id, char text[ATTRIBUTE_TEXT_SIZE])
+{
+	const uint8_t *bytes = id ? nla_data(id) : NULL;
+	int n = id ? nla_len(id) : 0;
+	if (n > (ATTRIBUTE_TEXT_SIZE - 1) / 2)
+		return;
+	for (int i = 0; i < n; i++)
+		snprintf(text + 2 * (size_t)i, 3, "%02x", bytes[i]);
+}
+
 int link_parse(const struct nlmsghdr *h, struct link *ret)
 {
 	struct nlattr *tb[LINK_ATTRIBUTE_MAX + 1];
@@ -101,6 +112,7 @@ int link_parse(const struct nlmsghdr *h, struct link *ret)
 		return -EBADMSG;
 	take_mac(tb[IFLA_ADDRESS], &l.mac);
 	take_mac(tb[IFLA_PERM_ADDRESS], &l.permanent_mac);
+	take_switch_id(tb[IFLA_PHYS_SWITCH_ID], l.switch_id);
 	if (tb[IFLA_IFALIAS])
 		STR_CUT(l.alias, nla_data(tb[IFLA_IFALIAS]));
 	if (tb[IFLA_PARENT_DEV_NAME])

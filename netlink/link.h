@@ -26,6 +26,7 @@ struct link {
 	char ifname[IFNAME_SIZE];
 	char kind[IFNAME_SIZE]; /* "device" where the link has none: plain hardware */
 	char alias[ATTRIBUTE_TEXT_SIZE];
+	char switch_id[ATTRIBUTE_TEXT_SIZE]; /* of the switch it is a port of, in hexadecimal; "" = of none */
 	char parent[PCI_ADDRESS_SIZE]; /* bus name of the device it stands on ("0000:8a:00.0", "virtio2"); "" = none, or an older kernel */
 };
 

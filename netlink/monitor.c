@@ -4,7 +4,7 @@
  * so an old dump message never overwrites a newer notification. When the buffer overflows (ENOBUFS), the answer is another dump.
  *
  *   idle ──notification──▶ dirty ──debounce──▶ sysfs of new links, tell ──a default route may have changed──▶ dump routes ──▶ tell uplinks
- *   idle ──start, resync, ENOBUFS──▶ dump links, addresses, routes ──▶ look for eBPF programs ──▶ tell everything */
+ *   idle ──start, resync, ENOBUFS──▶ dump links, addresses, routes ──▶ ask for what is not told ──▶ tell everything */
 #include "netlink/monitor.h"
 
 #include <errno.h>
@@ -24,7 +24,7 @@
 
 enum { DEBOUNCE_MS = 20, DUMP_TIMEOUT_MS = 10000, RETRY_MIN_MS = 1000, RETRY_MAX_MS = 30000, READS_PER_TURN = 64 };
 
-enum stage { STAGE_IDLE, STAGE_LINKS, STAGE_ADDRESSES, STAGE_ROUTES_V4, STAGE_ROUTES_V6, STAGE_EBPF };
+enum stage { STAGE_IDLE, STAGE_LINKS, STAGE_ADDRESSES, STAGE_ROUTES_V4, STAGE_ROUTES_V6, STAGE_LOOK };
 
 struct monitor {
 	uv_loop_t *loop;
@@ -33,7 +33,7 @@ struct monitor {
 	int events_fd, answers_fd, uevents_fd;
 	unsigned handles; /* open ones */
 	struct monitor_table table;
-	struct ebpf_reader *ebpf;
+	struct link_reader *reader;
 	struct monitor_callbacks to;
 	void *user;
 	uint32_t debounce_ms, retry_ms;
@@ -59,7 +59,7 @@ static void monitor_free(struct monitor *m)
 		close(m->answers_fd);
 	if (m->uevents_fd >= 0)
 		close(m->uevents_fd);
-	ebpf_reader_free(m->ebpf);
+	link_reader_free(m->reader);
 	table_free(&m->table);
 	free(m);
 }
@@ -67,7 +67,7 @@ static void monitor_free(struct monitor *m)
 static void on_closed(uv_handle_t *handle)
 {
 	struct monitor *m = handle->data;
-	if (--m->handles == 0 && !ebpf_reader_busy(m->ebpf))
+	if (--m->handles == 0 && !link_reader_busy(m->reader))
 		monitor_free(m);
 }
 
@@ -127,7 +127,7 @@ static struct nl_msg *stage_request(struct monitor *m)
 	case STAGE_ROUTES_V6:
 		table_dump_routes(&m->table, 1);
 		return route_dump_request(AF_INET6, RT_TABLE_MAIN, 0);
-	case STAGE_EBPF:
+	case STAGE_LOOK:
 	case STAGE_IDLE:
 		break;
 	}
@@ -199,22 +199,22 @@ static void dump_finish(struct monitor *m)
 }
 
 /* The last of a full dump does not come from the socket. */
-static void dump_ebpf(struct monitor *m)
+static void dump_look(struct monitor *m)
 {
-	if (m->stage != STAGE_EBPF) {
+	if (m->stage != STAGE_LOOK) {
 		table_dump_end(&m->table);
 		int r = table_read_sysfs(&m->table, true);
 		if (r < 0) {
 			fail(m, r, "cannot take a dump of links, addresses or routes");
 			return;
 		}
-		m->stage = STAGE_EBPF;
+		m->stage = STAGE_LOOK;
 	}
-	if (!ebpf_reader_start(m->ebpf, m->loop))
+	if (!link_reader_start(m->reader, m->loop))
 		dump_finish(m);
 }
 
-static void on_ebpf(void *user)
+static void on_looked(void *user)
 {
 	struct monitor *m = user;
 	if (m->closing) {
@@ -222,11 +222,11 @@ static void on_ebpf(void *user)
 			monitor_free(m);
 		return;
 	}
-	if (m->stage == STAGE_EBPF) {
-		dump_ebpf(m);
+	if (m->stage == STAGE_LOOK) {
+		dump_look(m);
 		return;
 	}
-	(void)ebpf_reader_start(m->ebpf, m->loop);
+	(void)link_reader_start(m->reader, m->loop);
 	if (m->table.pending && !uv_is_active((uv_handle_t *)&m->debounce))
 		uv_timer_start(&m->debounce, on_debounce, m->debounce_ms, 0);
 }
@@ -246,7 +246,7 @@ static void stage_done(struct monitor *m, int result)
 	m->incomplete |= m->interrupted;
 	if (m->stage == STAGE_ROUTES_V6) {
 		if (m->full)
-			dump_ebpf(m);
+			dump_look(m);
 		else
 			dump_finish(m);
 		return;
@@ -279,7 +279,7 @@ static bool take_answer(struct monitor *m, const struct nlmsghdr *h)
 	case STAGE_ROUTES_V6:
 		r = table_take_route(&m->table, h);
 		break;
-	case STAGE_EBPF:
+	case STAGE_LOOK:
 	case STAGE_IDLE:
 		break;
 	}
@@ -436,7 +436,7 @@ static void on_debounce(uv_timer_t *timer)
 		fail(m, r, "cannot take the kernel's notifications");
 		return;
 	}
-	(void)ebpf_reader_start(m->ebpf, m->loop);
+	(void)link_reader_start(m->reader, m->loop);
 	if (m->table.routes_wanted) {
 		m->table.routes_wanted = false;
 		dump_start(m, false);
@@ -512,7 +512,7 @@ int monitor_start(uv_loop_t *loop, const struct monitor_options *o, struct monit
 	m->table.hide_ipoib = o->hide_ipoib;
 	int r = pci_names_new(&m->table.names) == 0 ? 0 : error_set(e, -ENOMEM, "monitor: out of memory");
 	if (r == 0)
-		r = ebpf_reader_new(&m->table, on_ebpf, m, &m->ebpf, e);
+		r = link_reader_new(&m->table, on_looked, m, &m->reader, e);
 	if (r == 0)
 		r = open_sockets(m, e);
 	if (r == 0)

@@ -58,6 +58,12 @@ static int add_link_facts(const struct monitor_table *t, const struct link_entry
 	STR_CUT(f->alias, l->alias);
 	STR_CUT(f->type, l->kind);
 	STR_CUT(f->state, link_operstate(l->operstate));
+	STR_CUT(f->switch_id, l->switch_id);
+	STR_CUT(f->driver, entry->sys.driver); /* a PCI function's own comes before it */
+	STR_CUT(f->firmware, entry->hardware.firmware);
+	/* What a driver says of a link that is down is of another day. */
+	if (l->operstate == IF_OPER_UP || l->operstate == IF_OPER_UNKNOWN)
+		f->speed = entry->hardware.speed;
 	link_encapsulation(l->hardware, f->encapsulation, sizeof(f->encapsulation));
 	if (entry->sys.rdma_device[0])
 		STR_CUT(f->rdma_device, entry->sys.rdma_device);
@@ -72,8 +78,9 @@ static const struct link_entry *owner_of(const struct monitor_table *t, const st
 	return l && l->sys_known && str_equal(l->sys.pci_address, f->pci.address) && !table_is_hidden(t, l) ? l : NULL;
 }
 
-static void add_pci_facts(const struct monitor_table *t, const struct sysfs_pci *p, struct device_facts *f)
+static void add_pci_facts(const struct monitor_table *t, const struct function_entry *function, struct device_facts *f)
 {
+	const struct sysfs_pci *p = &function->pci;
 	STR_CUT(f->pci_address, p->address);
 	STR_CUT(f->pci_vendor, p->vendor);
 	STR_CUT(f->pci_device, p->device);
@@ -83,7 +90,10 @@ static void add_pci_facts(const struct monitor_table *t, const struct sysfs_pci 
 	f->numa_node = p->numa_node;
 	f->sriov = p->sriov_total > 0;
 	f->sriov_vfs = p->sriov_vfs;
+	f->vf_index = function->vf_index;
+	f->vfs_away = function->vfs_user_space + function->vfs_elsewhere;
 	f->is_vf = p->pf_address[0];
+	STR_CUT(f->pf_address, p->pf_address);
 	const struct function_entry *pf = f->is_vf ? table_find_function(t, p->pf_address) : NULL;
 	const struct link_entry *pf_link = pf ? owner_of(t, pf) : NULL;
 	if (pf_link) {
@@ -98,11 +108,11 @@ static int build_facts(const struct monitor_table *t, const struct function_entr
 {
 	int r = 0;
 	memset(ret, 0, sizeof(*ret));
-	ret->numa_node = -1;
+	ret->numa_node = ret->vf_index = -1;
 	if (l)
 		r = add_link_facts(t, l, ret);
 	if (function)
-		add_pci_facts(t, &function->pci, ret);
+		add_pci_facts(t, function, ret);
 	/* A netdev that stands on a part of the function (a subfunction, a representor) has its own RDMA device or none. */
 	if (function && !ret->rdma_device[0] && (!l || function->owner == l->link.ifindex))
 		STR_CUT(ret->rdma_device, function->pci.rdma_device);
@@ -195,6 +205,7 @@ int table_flush(struct monitor_table *t, bool all, const struct monitor_callback
 	int r = 0;
 	if (all)
 		to->begin(user);
+	table_count_vfs(t);
 	spread_dirt(t);
 	tell_gone(&w);
 	for (size_t i = 0; i < t->n_functions && r == 0; i++)

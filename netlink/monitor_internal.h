@@ -3,7 +3,9 @@
  *
  *   monitor.c        sockets, timers: dumps and notifications, and when to look at them
  *   monitor_table.c  messages → the table of links, addresses, PCI functions and default routes
+ *   monitor_vfs.c    PFs and their VFs
  *   monitor_facts.c  the table → facts, and what of them is new
+ *   monitor_reader.c what must be asked for: eBPF programs (monitor_ebpf.c), speed and firmware (monitor_hardware.c)
  *
  * A device is either a PCI function (with one of its netdevs, or with none while that is in a pod) or a netdev of its own. */
 #pragma once
@@ -24,6 +26,13 @@ struct ebpf_names {
 	bool any; /* also such as have no name */
 };
 
+/* What a driver says of its link when it is asked. Zero from end to end where it says nothing. */
+struct link_hardware {
+	uint32_t speed; /* Mb/s; 0 = unknown */
+	char firmware[32];
+};
+enum { LOOK_EBPF = 1, LOOK_HARDWARE = 2 };
+
 struct link_entry {
 	struct link link;
 	struct sysfs_netdev sys;
@@ -33,7 +42,8 @@ struct link_entry {
 	unsigned generation;
 	bool sys_known; /* `sys` was read; it does not change while the link lives */
 	struct ebpf_names ebpf;
-	bool look; /* for eBPF programs: something happened to the link, or to its filters */
+	struct link_hardware hardware;
+	uint8_t look; /* LOOK_…: what to ask again, because something happened that may have changed it */
 	bool dirty;
 };
 struct function_entry {
@@ -42,8 +52,14 @@ struct function_entry {
 	int32_t owner;        /* ifindex of the netdev that bears the function's name, also while it is away; 0 = none yet */
 	struct mac owner_mac; /* its permanent MAC */
 	unsigned generation;
-	bool shared; /* had several netdevs at once: then only the old owner may take the name again */
-	bool stale;  /* read sysfs again */
+	int32_t vf_index;       /* -1 = it is no VF, or its PF does not say */
+	int32_t vfs_user_space; /* of a PF: VFs that are bound to a driver for user space */
+	int32_t vfs_elsewhere;  /* and such as have a driver of the kernel's, but no netdev here */
+	int32_t counting;       /* of those, while they are counted */
+	bool has_netdev;        /* likewise */
+	bool vfs_stale;         /* list its VFs again */
+	bool shared;            /* had several netdevs at once: then only the old owner may take the name again */
+	bool stale;             /* read sysfs again */
 	bool dirty;
 };
 struct uplinks {
@@ -64,6 +80,7 @@ struct monitor_table {
 	unsigned generation;
 	bool hide_ipoib;
 	bool uplinks_known;
+	bool count_vfs;                    /* a netdev or a function came or went */
 	bool pending;                      /* something is to be told, or looked at, at the next flush */
 	bool routes_wanted;                /* something happened that may have changed a default route without a word about it */
 	char (*changed)[PCI_ADDRESS_SIZE]; /* functions of which a uevent told */
@@ -96,17 +113,27 @@ struct link_entry *table_find_link(const struct monitor_table *t, int32_t ifinde
 struct function_entry *table_find_function(const struct monitor_table *t, const char *address);
 /* Read what of sysfs is missing or stale. `all`: every PCI function there is. */
 int table_read_sysfs(struct monitor_table *t, bool all);
+/* Which VFs belong to each PF whose list may be another now. */
+void table_read_vfs(struct monitor_table *t);
+/* Those of each PF that somebody has; what changed is dirty. */
+void table_count_vfs(struct monitor_table *t);
 bool table_is_hidden(const struct monitor_table *t, const struct link_entry *l);
 
-/* Looks at the eBPF programs of the links that are marked, on a thread of the pool; one run at a time. */
-struct ebpf_reader;
+/* What the kernel tells of links only when asked, and under RTNL, which a move of a device holds for many milliseconds and a driver for as
+ * long as its firmware takes: it is asked on a thread of the pool, for the links that are marked, one run at a time. */
+struct link_reader;
 /* For the namespace in which it is made. */
-int ebpf_reader_new(struct monitor_table *t, void (*done)(void *user), void *user, struct ebpf_reader **ret, struct error *e);
-void ebpf_reader_free(struct ebpf_reader *q); /* not while it is busy; NULL allowed */
+int link_reader_new(struct monitor_table *t, void (*done)(void *user), void *user, struct link_reader **ret, struct error *e);
+void link_reader_free(struct link_reader *q); /* not while it is busy; NULL allowed */
 /* false = there is nothing to look at. Otherwise `done` is called from the loop when a run is over, what it found is in the table, and what
  * of it is news is dirty; links that were marked meanwhile need another run. */
-bool ebpf_reader_start(struct ebpf_reader *q, uv_loop_t *loop);
-bool ebpf_reader_busy(const struct ebpf_reader *q);
+bool link_reader_start(struct link_reader *q, uv_loop_t *loop);
+bool link_reader_busy(const struct link_reader *q);
+
+/* On that thread. A negative errno = what was known stays. */
+int ebpf_names_read(struct nlsock *s, int32_t ifindex, struct ebpf_names *ret);
+/* `socket`: any, of the namespace of the link. */
+int link_hardware_read(int socket, const char *ifname, struct link_hardware *ret);
 
 /* Tell what changed; `all`: everything, between begin and end. 0, or -ENOMEM. */
 int table_flush(struct monitor_table *t, bool all, const struct monitor_callbacks *to, void *user);

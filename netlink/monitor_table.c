@@ -81,7 +81,7 @@ static int forget_link(struct monitor_table *t, size_t at)
 		return -ENOMEM;
 	struct function_entry *f = l->sys_known ? table_find_function(t, l->sys.pci_address) : NULL;
 	if (f)
-		f->stale = f->dirty = true; /* moved away, or unplugged with its function */
+		f->stale = f->dirty = t->count_vfs = true; /* moved away, or unplugged with its function */
 	if (is_uplink(t, l->link.ifindex))
 		t->routes_wanted = true;
 	link_entry_free(l);
@@ -99,7 +99,8 @@ static int new_link(struct monitor_table *t, size_t at, const struct link *l)
 		return -ENOMEM;
 	entry->link = *l;
 	entry->generation = t->generation;
-	entry->dirty = entry->look = true;
+	entry->dirty = true;
+	entry->look = LOOK_EBPF | LOOK_HARDWARE;
 	memmove(&t->links[at + 1], &t->links[at], (t->n_links - at) * sizeof(*t->links));
 	t->links[at] = entry;
 	t->n_links++;
@@ -122,9 +123,12 @@ int table_take_link(struct monitor_table *t, const struct nlmsghdr *h)
 	/* The kernel takes IPv4 routes of a link that goes down without a notification. */
 	if ((entry->link.flags & IFF_UP) && !(l.flags & IFF_UP) && is_uplink(t, l.ifindex))
 		t->routes_wanted = true;
+	entry->look |= LOOK_EBPF;
+	if (entry->link.operstate != l.operstate || (entry->link.flags ^ l.flags) & (IFF_UP | IFF_RUNNING))
+		entry->look |= LOOK_HARDWARE; /* the other end may be another now */
 	entry->link = l;
 	entry->generation = t->generation;
-	entry->dirty = entry->look = true;
+	entry->dirty = true;
 	return 0;
 }
 
@@ -228,7 +232,7 @@ static void touch_pf(struct monitor_table *t, const struct sysfs_pci *vf)
 {
 	struct function_entry *pf = vf->pf_address[0] ? table_find_function(t, vf->pf_address) : NULL;
 	if (pf)
-		pf->stale = pf->dirty = true; /* it counts its VFs */
+		pf->stale = pf->vfs_stale = pf->dirty = true; /* it counts its VFs */
 }
 
 static int new_function(struct monitor_table *t, const struct sysfs_pci *pci)
@@ -241,7 +245,9 @@ static int new_function(struct monitor_table *t, const struct sysfs_pci *pci)
 		return -ENOMEM;
 	f->pci = *pci;
 	f->generation = t->generation;
-	f->dirty = true;
+	f->vf_index = -1;
+	f->dirty = t->count_vfs = true;
+	f->vfs_stale = pci->sriov_vfs > 0;
 	memmove(&t->functions[at + 1], &t->functions[at], (t->n_functions - at) * sizeof(*t->functions));
 	t->functions[at] = f;
 	t->n_functions++;
@@ -261,19 +267,37 @@ static int forget_function(struct monitor_table *t, size_t at)
 	return 0;
 }
 
+/* Of what is no device of ours: a VF that goes from a driver for user space to none, or away; then it is too late to ask whose it was. */
+static void touch_pfs(struct monitor_table *t, const struct sysfs_pci *vf)
+{
+	if (vf->address[0]) {
+		touch_pf(t, vf);
+		return;
+	}
+	for (size_t i = 0; i < t->n_functions; i++)
+		if (t->functions[i]->pci.sriov_vfs > 0)
+			t->functions[i]->stale = t->functions[i]->vfs_stale = true;
+}
+
 /* Read one function and keep it if it is a network device's. */
 static int read_function(struct monitor_table *t, const char *address)
 {
 	struct function_entry *f = table_find_function(t, address);
-	struct sysfs_pci pci;
-	if (sysfs_pci_read(t->sysfs, t->names, address, &pci) < 0 || !sysfs_pci_is_offered(&pci))
-		return f ? forget_function(t, function_slot(t, address)) : 0;
+	struct sysfs_pci pci = {0};
+	int r = sysfs_pci_read(t->sysfs, t->names, address, &pci);
+	if (r < 0 || !sysfs_pci_is_offered(&pci)) {
+		if (f)
+			return forget_function(t, function_slot(t, address));
+		touch_pfs(t, &pci);
+		return 0;
+	}
 	if (!f)
 		return new_function(t, &pci);
+	f->vfs_stale |= pci.sriov_vfs > 0 || f->pci.sriov_vfs > 0;
 	f->pci = pci;
 	f->generation = t->generation;
 	f->stale = false;
-	f->dirty = true;
+	f->dirty = t->count_vfs = true;
 	return 0;
 }
 
@@ -303,7 +327,7 @@ static void choose_owner(struct monitor_table *t, const struct link_entry *l)
 	struct function_entry *f = table_find_function(t, l->sys.pci_address);
 	if (!f)
 		return;
-	f->dirty = true;
+	f->dirty = t->count_vfs = true;
 	if (f->owner == l->link.ifindex)
 		return;
 	const struct link_entry *present = f->owner ? table_find_link(t, f->owner) : NULL;
@@ -388,6 +412,7 @@ int table_read_sysfs(struct monitor_table *t, bool all)
 				memcpy(address, t->functions[i]->pci.address, sizeof(address));
 				r = read_function(t, address);
 			}
+	table_read_vfs(t);
 	pci_names_release(t->names);
 	return r;
 }

@@ -80,6 +80,13 @@ static int see_virtfn(int dir, const char *name, void *user)
 	return 1;
 }
 
+/* A list of the function's entries needs a descriptor of its own, with a place in the directory of its own. */
+static int list_function(int function, int (*see)(int dir, const char *name, void *user), void *user)
+{
+	int dir = openat(function, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return dir < 0 ? -errno : sysfs_dir_each(dir, see, user);
+}
+
 int sysfs_netdev_vf(const struct sysfs *s, const char *ifname, char ret_pf[IFNAME_SIZE], uint32_t *ret_index)
 {
 	char vf[PCI_ADDRESS_SIZE], pf[PCI_ADDRESS_SIZE];
@@ -90,8 +97,7 @@ int sysfs_netdev_vf(const struct sysfs *s, const char *ifname, char ret_pf[IFNAM
 	if (function < 0 || sysfs_dir_target(function, "physfn", pf, sizeof(pf)) < 0)
 		return -ENOENT;
 	_cleanup_fd_ int parent = open_function(s, pf);
-	int list = parent < 0 ? -1 : fcntl(parent, F_DUPFD_CLOEXEC, 3);
-	if (list < 0 || sysfs_dir_each(list, see_virtfn, &search) != 1 || netdev_of(parent, ret_pf) < 0)
+	if (parent < 0 || list_function(parent, see_virtfn, &search) != 1 || netdev_of(parent, ret_pf) < 0)
 		return -ENOENT;
 	*ret_index = (uint32_t)search.index;
 	return 0;
@@ -110,9 +116,11 @@ int sysfs_netdev_read(const struct sysfs *s, const char *ifname, struct sysfs_ne
 		_cleanup_fd_ int netdev = sysfs_open_at(s, O_RDONLY | O_DIRECTORY, "class/net/%s", ifname);
 		_cleanup_fd_ int device = sysfs_open_at(s, O_RDONLY | O_DIRECTORY, "class/net/%s/device", ifname);
 		if (netdev >= 0)
-			n.port = (uint32_t)sysfs_dir_number(netdev, "dev_port", 0);
-		if (device >= 0)
+			n.port = (uint32_t)sysfs_dir_count(netdev, "dev_port");
+		if (device >= 0) {
 			(void)sysfs_dir_first(device, "infiniband", n.rdma_device, sizeof(n.rdma_device));
+			(void)sysfs_dir_target(device, "driver", n.driver, sizeof(n.driver));
+		}
 	}
 	*ret = n;
 	return 0;
@@ -149,15 +157,18 @@ int sysfs_pci_read(const struct sysfs *s, struct pci_names *names, const char *a
 	if (r < 0)
 		return r;
 	p.base_class = alias.base_class;
+	p.sub_class = alias.sub_class;
 	snprintf(p.subsystem, sizeof(p.subsystem), "%04x", alias.subsystem_device & 0xffff);
 	if (sysfs_link(s, text, sizeof(text), "bus/pci/devices/%s", address) == 0)
 		root_of(text, address, p.root, sizeof(p.root));
 	(void)sysfs_dir_target(dir, "driver", p.driver, sizeof(p.driver));
 	(void)sysfs_dir_target(dir, "physfn", p.pf_address, sizeof(p.pf_address));
 	(void)sysfs_dir_first(dir, "infiniband", p.rdma_device, sizeof(p.rdma_device));
-	p.numa_node = sysfs_dir_number(dir, "numa_node", -1);
-	p.sriov_total = sysfs_dir_number(dir, "sriov_totalvfs", 0);
-	p.sriov_vfs = p.sriov_total > 0 ? sysfs_dir_number(dir, "sriov_numvfs", 0) : 0;
+	p.numa_node = sysfs_dir_number(dir, "numa_node");
+	if (p.numa_node >= SYSFS_NUMA_NODES)
+		p.numa_node = -1;
+	p.sriov_total = sysfs_dir_count(dir, "sriov_totalvfs");
+	p.sriov_vfs = p.sriov_total > 0 ? sysfs_dir_count(dir, "sriov_numvfs") : 0;
 	/* The database is large and a machine has hundreds of functions: only for those that are published. */
 	if (sysfs_pci_is_offered(&p))
 		pci_names_get(names, alias.vendor, alias.device, p.vendor, p.device, sizeof(p.vendor));
@@ -165,15 +176,47 @@ int sysfs_pci_read(const struct sysfs *s, struct pci_names *names, const char *a
 	return 0;
 }
 
+static bool is_for_user_space(const char *driver)
+{
+	static const char *const drivers[] = {"vfio-pci", "uio_pci_generic", "igb_uio", "pci-stub"};
+	for (size_t i = 0; i < ELEMENTS(drivers); i++)
+		if (str_equal(driver, drivers[i]))
+			return true;
+	return false;
+}
+
 bool sysfs_pci_is_offered(const struct sysfs_pci *p)
 {
-	static const char *const for_user_space[] = {"vfio-pci", "uio_pci_generic", "igb_uio", "pci-stub"};
-	if (!p->driver[0] || (p->base_class != 0x02 && !p->rdma_device[0]))
-		return false;
-	for (size_t i = 0; i < ELEMENTS(for_user_space); i++)
-		if (str_equal(p->driver, for_user_space[i]))
-			return false;
-	return true;
+	return p->driver[0] && (p->base_class == 0x02 || p->rdma_device[0]) && !is_for_user_space(p->driver);
+}
+
+struct vf_list {
+	const struct sysfs *s;
+	void (*see)(const struct sysfs_vf *vf, void *user);
+	void *user;
+};
+
+static int list_virtfn(int dir, const char *name, void *user)
+{
+	const struct vf_list *l = user;
+	char target[SYSFS_PATH_SIZE], slot[DEVICE_NAME_SIZE];
+	struct sysfs_vf vf = {.index = index_of(name)};
+	if (vf.index < 0 || sysfs_dir_target(dir, name, vf.address, sizeof(vf.address)) < 0 || device_name_pci(vf.address, slot) < 0)
+		return 0;
+	if (sysfs_link(l->s, target, sizeof(target), "bus/pci/devices/%s/driver", vf.address) == 0) {
+		const char *slash = strrchr(target, '/');
+		vf.for_user_space = is_for_user_space(slash ? slash + 1 : target);
+	}
+	l->see(&vf, l->user);
+	return 0;
+}
+
+void sysfs_pci_vfs(const struct sysfs *s, const char *pf_address, void (*see)(const struct sysfs_vf *vf, void *user), void *user)
+{
+	struct vf_list l = {s, see, user};
+	_cleanup_fd_ int function = open_function(s, pf_address);
+	if (function >= 0)
+		(void)list_function(function, list_virtfn, &l);
 }
 
 bool sysfs_pci_has_driver(const struct sysfs *s, const char *address, const char *driver)

@@ -27,6 +27,7 @@ int sysfs_netdev_pci(const struct sysfs *s, const char *ifname, char ret[PCI_ADD
 struct sysfs_netdev {
 	char pci_address[PCI_ADDRESS_SIZE]; /* "" = none */
 	char rdma_device[ATTRIBUTE_TEXT_SIZE];
+	char driver[32]; /* of the device on whatever bus it stands on ("virtio_net", "hv_netvsc", "r8152"); "" = none */
 	uint32_t port;   /* dev_port: which port of a function that has several */
 	bool is_virtual; /* below devices/virtual */
 };
@@ -56,7 +57,7 @@ struct sysfs_pci {
 	char pf_address[PCI_ADDRESS_SIZE];                             /* of the PF when this is a VF */
 	int32_t numa_node;                                             /* -1 = unknown */
 	int32_t sriov_total, sriov_vfs;
-	uint8_t base_class; /* 0x02 = network */
+	uint8_t base_class, sub_class; /* 0x02 = network; 0x07 of that = InfiniBand */
 };
 /* -ENOENT: no such function, or none with a readable modalias. */
 int sysfs_pci_read(const struct sysfs *s, struct pci_names *names, const char *address, struct sysfs_pci *ret);
@@ -65,5 +66,12 @@ int sysfs_pci_read(const struct sysfs *s, struct pci_names *names, const char *a
 bool sysfs_pci_is_offered(const struct sysfs_pci *p);
 /* Whether the function is still there and bound to that driver; "" binds nothing. */
 bool sysfs_pci_has_driver(const struct sysfs *s, const char *address, const char *driver);
+/* Calls `see` with each VF of a PF; `for_user_space`: bound to such a driver. In the kernel's order. */
+struct sysfs_vf {
+	char address[PCI_ADDRESS_SIZE];
+	int32_t index;
+	bool for_user_space;
+};
+void sysfs_pci_vfs(const struct sysfs *s, const char *pf_address, void (*see)(const struct sysfs_vf *vf, void *user), void *user);
 /* Calls `see` with each function's address; a negative return value ends it. */
 int sysfs_pci_list(const struct sysfs *s, int (*see)(const char *address, void *user), void *user);

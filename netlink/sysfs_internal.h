@@ -11,7 +11,7 @@ struct sysfs {
 	char *path;
 };
 
-enum { SYSFS_PATH_SIZE = 512, SYSFS_NAME_SIZE = 256 };
+enum { SYSFS_PATH_SIZE = 512, SYSFS_NAME_SIZE = 256, SYSFS_NUMA_NODES = 1024 };
 
 /* Whether it is one component of a path and leads nowhere else. */
 bool sysfs_is_name(const char *name);
@@ -23,7 +23,8 @@ int sysfs_link(const struct sysfs *s, char *text, size_t size, const char *forma
 /* In an open directory; links are not followed. The first line of a file; the last component of a link's target; the first entry of a
  * directory by name, because the kernel's own order says nothing and changes. The last two only if they are tokens (str_is_token). */
 int sysfs_dir_text(int dir, const char *name, char *text, size_t size);
-int32_t sysfs_dir_number(int dir, const char *name, int32_t otherwise);
+int32_t sysfs_dir_number(int dir, const char *name); /* -1 = there is none, or one below 0 */
+int32_t sysfs_dir_count(int dir, const char *name);  /* likewise, but 0 */
 int sysfs_dir_target(int dir, const char *name, char *text, size_t size);
 int sysfs_dir_first(int dir, const char *name, char *text, size_t size);
 /* Each entry of a directory but hidden ones, in the kernel's order, until `see` returns something else than 0, which is returned. Takes

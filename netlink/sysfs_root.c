@@ -138,11 +138,17 @@ int sysfs_dir_text(int dir, const char *name, char *text, size_t size)
 	return 0;
 }
 
-int32_t sysfs_dir_number(int dir, const char *name, int32_t otherwise)
+int32_t sysfs_dir_number(int dir, const char *name)
 {
 	char text[32];
 	int32_t number;
-	return sysfs_dir_text(dir, name, text, sizeof(text)) == 0 && sysfs_number_parse(text, &number) == 0 ? number : otherwise;
+	return sysfs_dir_text(dir, name, text, sizeof(text)) == 0 && sysfs_number_parse(text, &number) == 0 && number >= 0 ? number : -1;
+}
+
+int32_t sysfs_dir_count(int dir, const char *name)
+{
+	int32_t number = sysfs_dir_number(dir, name);
+	return number < 0 ? 0 : number;
 }
 
 int sysfs_dir_target(int dir, const char *name, char *text, size_t size)

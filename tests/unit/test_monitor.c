@@ -515,6 +515,86 @@ static void netdev_on_foreign_function_is_hidden(void **state)
 	assert_null(find(w, "pci-0000-00-14-0"));
 }
 
+/* What a PF lists, and where its VFs are. */
+static void vfs_know_their_place(void **state)
+{
+	struct world *w = *state;
+	static const char unbind[] = "unbind@/devices/pci0000:80/0000:8a:00.3\0ACTION=unbind\0DEVPATH=/devices/pci0000:80/0000:8a:00.3\0"
+				     "SUBSYSTEM=pci\0SEQNUM=7";
+	add_function(w, "0000:8a:00.0");
+	add_nic(w, "0000:8a:00.0", "pf0");
+	machine_write(&w->machine, "devices/pci0000:80/0000:8a:00.0/sriov_totalvfs", "8");
+	machine_write(&w->machine, "devices/pci0000:80/0000:8a:00.0/sriov_numvfs", "3");
+	for (int i = 0; i < 3; i++) {
+		char address[16];
+		snprintf(address, sizeof(address), "0000:8a:00.%d", i + 1);
+		machine_add_pci(&w->machine, "pci0000:80", address, CONNECTX, i < 2 ? "mlx5_core" : "vfio-pci", 1);
+		machine_run("cd %s/devices/pci0000:80 && ln -s ../0000:8a:00.0 %s/physfn && ln -s ../%s 0000:8a:00.0/virtfn%d",
+		            w->machine.root, address, address, i);
+	}
+	add_nic(w, "0000:8a:00.1", "vf0");
+	start(w);
+	const struct device_facts *vf = find(w, "pci-0000-8a-00-1");
+	assert_true(vf->is_vf);
+	assert_int_equal(vf->vf_index, 0);
+	assert_string_equal(vf->pf_address, "0000:8a:00.0");
+	assert_string_equal(vf->pf_ifname, "pf0");
+	assert_int_equal(find(w, "pci-0000-8a-00-2")->vf_index, 1);
+	assert_null(find(w, "pci-0000-8a-00-3"));
+	const struct device_facts *pf = find(w, "pci-0000-8a-00-0");
+	assert_int_equal(pf->vf_index, -1);
+	assert_string_equal(pf->pf_address, "");
+	assert_int_equal(pf->vfs_away, 2); /* one in user space, one in nobody knows which namespace */
+
+	add_nic(w, "0000:8a:00.2", "vf1"); /* it came home */
+	WAIT_FOR(w, find(w, "pci-0000-8a-00-0")->vfs_away == 1);
+	host("ip link del vf0");
+	WAIT_FOR(w, find(w, "pci-0000-8a-00-0")->vfs_away == 2);
+
+	struct monitor_table t = {.sysfs = w->machine.sysfs};
+	static const struct monitor_callbacks to = {.device = see_device, .gone = see_gone};
+	assert_int_equal(pci_names_new(&t.names), 0);
+	assert_int_equal(table_read_sysfs(&t, true), 0);
+	assert_int_equal(table_flush(&t, false, &to, w), 0);
+	assert_int_equal(find(w, "pci-0000-8a-00-0")->vfs_away, 3); /* this table has seen no link */
+	machine_run("rm %s/devices/pci0000:80/0000:8a:00.3/driver", w->machine.root);
+	assert_int_equal(table_note_uevent(&t, unbind, sizeof(unbind)), 0);
+	assert_int_equal(table_read_sysfs(&t, false), 0);
+	assert_int_equal(table_flush(&t, false, &to, w), 0);
+	assert_int_equal(find(w, "pci-0000-8a-00-0")->vfs_away, 2);
+	machine_run("ln -s ../../../bus/pci/drivers/vfio-pci %s/devices/pci0000:80/0000:8a:00.3/driver", w->machine.root);
+	assert_int_equal(table_note_uevent(&t, unbind, sizeof(unbind)), 0);
+	assert_int_equal(table_read_sysfs(&t, false), 0);
+	assert_int_equal(table_flush(&t, false, &to, w), 0);
+	assert_int_equal(find(w, "pci-0000-8a-00-0")->vfs_away, 3);
+	machine_run("cd %s && rm -r bus/pci/devices/0000:8a:00.3 devices/pci0000:80/0000:8a:00.0/virtfn2", w->machine.root);
+	assert_int_equal(table_note_uevent(&t, unbind, sizeof(unbind)), 0);
+	assert_int_equal(table_read_sysfs(&t, false), 0);
+	assert_int_equal(table_flush(&t, false, &to, w), 0);
+	assert_int_equal(find(w, "pci-0000-8a-00-0")->vfs_away, 2);
+	table_free(&t);
+}
+
+/* A driver is asked for the speed of a link on hardware; that of a virtual one says what it likes. */
+static void speed_is_of_links_that_are_up(void **state)
+{
+	struct world *w = *state;
+	add_function(w, "0000:8a:00.0");
+	machine_add_netdev(&w->machine, "pci0000:80/0000:8a:00.0", "nic0");
+	machine_add_virtual(&w->machine, "nic0p");
+	host("ip link add nic0 type veth peer name nic0p");
+	start(w);
+	assert_int_equal(find(w, "pci-0000-8a-00-0")->speed, 0);
+	unsigned before = w->tells;
+	host("ip link set nic0p up && ip link set nic0 up");
+	WAIT_FOR(w, find(w, "pci-0000-8a-00-0")->speed == 10000);
+	assert_int_equal(find(w, "nic0p")->speed, 0);
+	assert_string_equal(find(w, "pci-0000-8a-00-0")->state, "up");
+	assert_true(w->tells > before);
+	host("ip link set nic0p down");
+	WAIT_FOR(w, find(w, "pci-0000-8a-00-0")->speed == 0);
+}
+
 #define UEVENT(action, path, subsystem) action "@" path "\0ACTION=" action "\0DEVPATH=" path "\0SUBSYSTEM=" subsystem "\0SEQNUM=7"
 
 static void take_uevent(struct world *w, struct monitor_table *t, const char *data, size_t len)
@@ -667,6 +747,8 @@ int main(void)
 	    kernel_test(reloaded_driver_keeps_the_name),
 	    kernel_test(virtual_function_follows_its_pf),
 	    kernel_test(netdev_on_foreign_function_is_hidden),
+	    kernel_test(vfs_know_their_place),
+	    kernel_test(speed_is_of_links_that_are_up),
 	    kernel_test(uevents_tell_of_functions),
 	    kernel_test(uplinks_follow_the_default_routes),
 	    kernel_test(other_routes_make_no_uplink),

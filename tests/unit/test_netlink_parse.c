@@ -98,6 +98,26 @@ static void link_without_anything_is_hardware(void **state)
 	assert_int_equal(l.lower, 0);
 }
 
+/* Three bytes in some drivers, eight in others; 32 is the kernel's limit. */
+static void switch_ids_are_hexadecimal(void **state)
+{
+	(void)state;
+	static const uint8_t id[33] = {0x0c, 0x42, 0xa1, 0xff};
+	static const struct {
+		int len;
+		const char *text;
+	} rows[] = {
+	    {4, "0c42a1ff"}, {1, "0c"}, {0, ""}, {32, "0c42a1ff00000000000000000000000000000000000000000000000000000000"}, {33, ""}};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct link l;
+		struct nl_msg *m = link_message(RTM_NEWLINK, AF_UNSPEC, 7);
+		nla_put_string(m, IFLA_IFNAME, "eth0");
+		nla_put(m, IFLA_PHYS_SWITCH_ID, rows[i].len, id);
+		assert_int_equal(parse_link(m, &l), 0);
+		assert_string_equal(l.switch_id, rows[i].text);
+	}
+}
+
 static void lower_in_another_namespace_is_none(void **state)
 {
 	(void)state;
@@ -576,6 +596,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(link_is_read),
 	    cmocka_unit_test(link_without_anything_is_hardware),
+	    cmocka_unit_test(switch_ids_are_hexadecimal),
 	    cmocka_unit_test(lower_in_another_namespace_is_none),
 	    cmocka_unit_test(messages_about_something_else),
 	    cmocka_unit_test(malformed_links),
