@@ -14,12 +14,20 @@ enum presence {
 	WITH_NETDEV,
 	NOT_EMPTY, /* texts */
 	NOT_FALSE, /* booleans published only as true */
+	NOT_ZERO,  /* numbers of 32 bits */
 	WITH_SRIOV,
+	OF_VF,       /* texts of VFs */
+	OF_VF_INDEX, /* from 0 */
 	WITH_NUMA,
+	WITH_RDMA_PROTOCOL,
 };
 
-enum field { FIELD_TEXT, FIELD_MAC, FIELD_I32, FIELD_U32, FIELD_BOOL };
+enum field { FIELD_TEXT, FIELD_MAC, FIELD_I32, FIELD_U32, FIELD_BOOL, FIELD_RDMA_PROTOCOL };
 
+/* By enum rdma_protocol. */
+static const char *const rdma_protocols[] = {"", "ib", "roce", "iwarp", "usnic", "opa"};
+
+/* DRANET's (dranet-behaviour §2.6), then those of our own. A PF and a VF have no more than ATTRIBUTES_MAX of them, see below. */
 static const struct row {
 	const char *name;
 	enum field field;
@@ -51,8 +59,17 @@ static const struct row {
     {"dra.net/numaNode", FIELD_I32, offsetof(struct device_facts, numa_node), WITH_NUMA},
     {"resource.kubernetes.io/pcieRoot", FIELD_TEXT, offsetof(struct device_facts, pcie_root), NOT_EMPTY},
     {"resource.kubernetes.io/numaNode", FIELD_I32, offsetof(struct device_facts, numa_node), WITH_NUMA},
+    {"dra.net/linkSpeed", FIELD_U32, offsetof(struct device_facts, speed), NOT_ZERO},
+    {"dra.net/driver", FIELD_TEXT, offsetof(struct device_facts, driver), NOT_EMPTY},
+    {"dra.net/firmwareVersion", FIELD_TEXT, offsetof(struct device_facts, firmware), NOT_EMPTY},
+    {"dra.net/switchID", FIELD_TEXT, offsetof(struct device_facts, switch_id), NOT_EMPTY},
+    {"dra.net/pfName", FIELD_TEXT, offsetof(struct device_facts, pf_ifname), OF_VF},
+    {"dra.net/pfPciAddress", FIELD_TEXT, offsetof(struct device_facts, pf_address), OF_VF},
+    {"dra.net/vfIndex", FIELD_I32, offsetof(struct device_facts, vf_index), OF_VF_INDEX},
+    {"dra.net/rdmaProtocol", FIELD_RDMA_PROTOCOL, offsetof(struct device_facts, rdma_protocol), WITH_RDMA_PROTOCOL},
 };
-_Static_assert(ELEMENTS(rows) <= ATTRIBUTES_MAX, "a device may carry 32 attributes");
+/* A VF has no VFs: "dra.net/sriovVfs" and the four of a VF exclude one another. */
+_Static_assert(ELEMENTS(rows) - 1 <= ATTRIBUTES_MAX, "a device may carry 32 attributes");
 
 static bool row_present(const struct row *r, const struct device_facts *facts)
 {
@@ -64,8 +81,16 @@ static bool row_present(const struct row *r, const struct device_facts *facts)
 		return *field != 0;
 	case NOT_FALSE:
 		return *(const bool *)field;
+	case NOT_ZERO:
+		return *(const uint32_t *)field != 0;
 	case WITH_SRIOV:
-		return facts->ifindex != 0 && facts->sriov;
+		return facts->ifindex != 0 && facts->sriov && !facts->is_vf;
+	case OF_VF:
+		return facts->is_vf && *field != 0;
+	case OF_VF_INDEX:
+		return facts->is_vf && facts->pf_address[0] && facts->vf_index >= 0;
+	case WITH_RDMA_PROTOCOL:
+		return facts->rdma && facts->rdma_protocol != RDMA_PROTOCOL_UNKNOWN && facts->rdma_protocol < ELEMENTS(rdma_protocols);
 	case WITH_NUMA: /* facts that were only zeroed belong to no PCI function */
 		return facts->pci_address[0] && facts->numa_node >= 0;
 	case ALWAYS:
@@ -99,6 +124,10 @@ static void row_read(const struct row *r, const struct device_facts *facts, stru
 	case FIELD_BOOL:
 		ret->type = ATTRIBUTE_BOOL;
 		ret->boolean = *(const bool *)field;
+		break;
+	case FIELD_RDMA_PROTOCOL:
+		ret->type = ATTRIBUTE_STRING;
+		ret->string = rdma_protocols[*(const uint8_t *)field];
 		break;
 	}
 }

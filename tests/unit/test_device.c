@@ -174,6 +174,13 @@ static struct device_facts roce_vf(void)
 	                             .pcie_root = "pci0000:89",
 	                             .numa_node = 1,
 	                             .rdma_device = "mlx5_1",
+	                             .rdma_protocol = RDMA_PROTOCOL_ROCE,
+	                             .driver = "mlx5_core",
+	                             .firmware = "28.39.1002 (MT_0000000838)",
+	                             .speed = 400000,
+	                             .pf_address = "0000:8a:00.0",
+	                             .pf_ifname = "eth6",
+	                             .vf_index = 0,
 	                             .is_vf = true,
 	                             .rdma = true};
 	return facts;
@@ -189,7 +196,10 @@ static void test_attributes(void **state)
 	                          "dra.net/virtual=false\ndra.net/rdma=true\ndra.net/rdmaDevice='mlx5_1'\n"
 	                          "dra.net/pciAddress='0000:8a:00.1'\ndra.net/pciVendor='Mellanox Technologies'\n"
 	                          "dra.net/pciDevice='MT2910'\ndra.net/pciSubsystem='0023'\ndra.net/numaNode=1\n"
-	                          "resource.kubernetes.io/pcieRoot='pci0000:89'\nresource.kubernetes.io/numaNode=1\n");
+	                          "resource.kubernetes.io/pcieRoot='pci0000:89'\nresource.kubernetes.io/numaNode=1\n"
+	                          "dra.net/linkSpeed=400000\ndra.net/driver='mlx5_core'\n"
+	                          "dra.net/firmwareVersion='28.39.1002 (MT_0000000838)'\ndra.net/pfName='eth6'\n"
+	                          "dra.net/pfPciAddress='0000:8a:00.0'\ndra.net/vfIndex=0\ndra.net/rdmaProtocol='roce'\n");
 
 	/* With eBPF programs, as published by DRANET but sorted. */
 	struct device_facts seen_by = {.name = "nic0",
@@ -227,6 +237,38 @@ static void test_attributes(void **state)
 	                  "dra.net/rdma=false\n");
 }
 
+/* The API server refuses a slice with a device of more than 32 attributes, or 48 values. */
+static void test_no_device_has_too_many(void **state)
+{
+	(void)state;
+	struct attribute attributes[ATTRIBUTES_MAX];
+	struct device_facts all;
+	memset(&all, 0, sizeof(all));
+	char *texts[] = {all.ifname,     all.encapsulation, all.alias,       all.state,         all.type,
+	                 all.ipv4,       all.ipv6,          all.tc_filters,  all.tcx_programs,  all.pci_address,
+	                 all.pci_vendor, all.pci_device,    all.rdma_device, all.pci_subsystem, all.pcie_root,
+	                 all.driver,     all.firmware,      all.switch_id,   all.pf_address,    all.pf_ifname};
+	for (size_t i = 0; i < ELEMENTS(texts); i++)
+		strcpy(texts[i], "x");
+	all.ifindex = 1;
+	all.speed = 1;
+	all.rdma_protocol = RDMA_PROTOCOL_OPA;
+	all.rdma = all.sriov = all.ebpf = true;
+	for (int vf = 0; vf < 2; vf++) {
+		all.is_vf = vf;
+		size_t n = device_attributes(&all, attributes);
+		assert_true(n <= ATTRIBUTES_MAX);
+		assert_int_equal(n, vf ? 32 : 29);
+		for (size_t i = 0; i < n; i++)
+			assert_true(attributes[i].type != ATTRIBUTE_STRING || strlen(attributes[i].string) <= 64);
+	}
+	/* What is not one of the kernel's numbers has no word. */
+	all.rdma_protocol = 77;
+	assert_int_equal(device_attributes(&all, attributes), 31);
+	all.rdma_protocol = RDMA_PROTOCOL_UNKNOWN;
+	assert_int_equal(device_attributes(&all, attributes), 31);
+}
+
 static void test_equality_is_of_what_is_published(void **state)
 {
 	(void)state;
@@ -256,9 +298,13 @@ static void test_equality_is_of_what_is_published(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_netdev_names), cmocka_unit_test(test_pci_names),
-	    cmocka_unit_test(test_pci_of_path),  cmocka_unit_test(test_lists_stop_at_64_bytes),
-	    cmocka_unit_test(test_attributes),   cmocka_unit_test(test_equality_is_of_what_is_published),
+	    cmocka_unit_test(test_netdev_names),
+	    cmocka_unit_test(test_pci_names),
+	    cmocka_unit_test(test_pci_of_path),
+	    cmocka_unit_test(test_lists_stop_at_64_bytes),
+	    cmocka_unit_test(test_attributes),
+	    cmocka_unit_test(test_no_device_has_too_many),
+	    cmocka_unit_test(test_equality_is_of_what_is_published),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
