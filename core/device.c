@@ -24,9 +24,6 @@ enum presence {
 
 enum field { FIELD_TEXT, FIELD_MAC, FIELD_I32, FIELD_U32, FIELD_BOOL, FIELD_RDMA_PROTOCOL };
 
-/* By enum rdma_protocol. */
-static const char *const rdma_protocols[] = {"", "ib", "roce", "iwarp", "usnic", "opa"};
-
 /* DRANET's (dranet-behaviour §2.6), then those of our own. A PF and a VF have no more than ATTRIBUTES_MAX of them, see below. */
 static const struct row {
 	const char *name;
@@ -90,7 +87,7 @@ static bool row_present(const struct row *r, const struct device_facts *facts)
 	case OF_VF_INDEX:
 		return facts->is_vf && facts->pf_address[0] && facts->vf_index >= 0;
 	case WITH_RDMA_PROTOCOL:
-		return facts->rdma && facts->rdma_protocol != RDMA_PROTOCOL_UNKNOWN && facts->rdma_protocol < ELEMENTS(rdma_protocols);
+		return facts->rdma && *rdma_protocol_name(facts->rdma_protocol);
 	case WITH_NUMA: /* facts that were only zeroed belong to no PCI function */
 		return facts->pci_address[0] && facts->numa_node >= 0;
 	case ALWAYS:
@@ -127,7 +124,7 @@ static void row_read(const struct row *r, const struct device_facts *facts, stru
 		break;
 	case FIELD_RDMA_PROTOCOL:
 		ret->type = ATTRIBUTE_STRING;
-		ret->string = rdma_protocols[*(const uint8_t *)field];
+		ret->string = rdma_protocol_name(*(const uint8_t *)field);
 		break;
 	}
 }
