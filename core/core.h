@@ -220,6 +220,7 @@ struct effect {
 			uint64_t netns_inode;    /* the namespace it must be in */
 			struct rdma_node *nodes; /* PENDING, FINAL: for the claim's containers; owned by the effect */
 			size_t n_nodes;
+			const struct claim_record *record; /* borrowed: valid until the next core_step() */
 		} token;
 		struct {
 			struct claim_ref claim;

@@ -81,6 +81,7 @@ static void token_reconcile(struct core *c, struct claim *claim)
 	struct effect *f = effect_add(c, EFFECT_TOKEN, true);
 	f->token.nodes = token_nodes(claim, wanted, &f->token.n_nodes);
 	f->token.claim = claim->record.ref;
+	f->token.record = &claim->record;
 	f->token.token = wanted;
 	f->token.sandbox_pid = claim->record.sandbox.pid;
 	f->token.netns_inode = claim->record.netns_inode;

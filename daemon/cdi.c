@@ -210,10 +210,10 @@ static void put_gate(const struct cdi *c, enum token token, const char *sandbox_
 	put_node(&null, NULL, to);
 }
 
-static void put_nodes(const struct cdi *c, enum token token, const char *sandbox_gate_path, const struct cdi_nodes *nodes, struct buf *to)
+static void put_nodes(const struct cdi *c, enum token token, const char *sandbox_gate_path, const struct cdi_edits *edits, struct buf *to)
 {
 	bool gated = token == TOKEN_PENDING || sandbox_gate_path;
-	size_t n = nodes ? nodes->n : 0;
+	size_t n = edits ? edits->n_nodes : 0;
 	if (!gated && !n)
 		return;
 	buf_puts(to, ",\"deviceNodes\":[");
@@ -221,21 +221,39 @@ static void put_nodes(const struct cdi *c, enum token token, const char *sandbox
 		put_gate(c, token, sandbox_gate_path, to);
 	for (size_t i = 0; i < n; i++) {
 		buf_puts(to, gated || i ? "," : "");
-		put_node(&nodes->v[i], "rw", to); /* the runtime makes the nodes, a container has none to make */
+		put_node(&edits->nodes[i], "rw", to); /* the runtime makes the nodes, a container has none to make */
 	}
 	buf_puts(to, "]");
 }
 
+static void put_mount(const char *source, const char *target, bool *first, struct buf *to)
+{
+	buf_printf(to, "%s{\"hostPath\":\"%s\",\"containerPath\":\"%s\",\"options\":[\"bind\",\"ro\",\"nosuid\",\"nodev\",\"noexec\"]}",
+	           *first ? ",\"mounts\":[" : ",", source, target);
+	*first = false;
+}
+
+static void put_mounts(const struct cdi *c, const char *claim_uid, enum token token, const struct cdi_edits *edits, struct buf *to)
+{
+	bool first = true;
+	if (token == TOKEN_PENDING) {
+		_cleanup_buf_ struct buf source = {0}, target = {0};
+		buf_printf(&source, "%s/attached/%s", c->state_directory, claim_uid);
+		buf_printf(&target, "/dev/dranet/%s", claim_uid);
+		put_mount(buf_text(&source), buf_text(&target), &first, to);
+	}
+	for (size_t i = 0; edits && i < edits->n_mounts; i++)
+		put_mount(edits->mounts[i].source, edits->mounts[i].target, &first, to);
+	if (!first)
+		buf_puts(to, "]");
+}
+
 void cdi_spec_text(const struct cdi *c, const char *claim_uid, enum token token, const char *sandbox_gate_path,
-                   const struct cdi_nodes *nodes, struct buf *ret)
+                   const struct cdi_edits *edits, struct buf *ret)
 {
 	spec_begin(c, claim_uid, ret);
-	put_nodes(c, token, sandbox_gate_path, nodes, ret);
-	if (token == TOKEN_PENDING)
-		buf_printf(ret,
-		           ",\"mounts\":[{\"hostPath\":\"%s/attached/%s\",\"containerPath\":\"/dev/dranet/%s\","
-		           "\"options\":[\"bind\",\"ro\",\"nosuid\",\"nodev\",\"noexec\"]}]",
-		           c->state_directory, claim_uid, claim_uid);
+	put_nodes(c, token, sandbox_gate_path, edits, ret);
+	put_mounts(c, claim_uid, token, edits, ret);
 	buf_puts(ret, "}}]}\n");
 }
 
@@ -255,14 +273,14 @@ static int open_temporary(struct cdi *c, const char *temporary)
 	return fd < 0 ? -errno : fd;
 }
 
-static int write_spec(struct cdi *c, const char *claim_uid, enum token token, const char *sandbox_gate_path, const struct cdi_nodes *nodes)
+static int write_spec(struct cdi *c, const char *claim_uid, enum token token, const char *sandbox_gate_path, const struct cdi_edits *edits)
 {
 	char name[SPEC_NAME_SIZE], temporary[SPEC_NAME_SIZE];
 	_cleanup_buf_ struct buf text = {0};
 	snprintf(name, sizeof(name), "%s-%s.json", c->driver, claim_uid);
 	/* Neither .json nor .yaml: the runtime must not read it half written. */
 	snprintf(temporary, sizeof(temporary), "%s-%s.tmp", c->driver, claim_uid);
-	cdi_spec_text(c, claim_uid, token, sandbox_gate_path, nodes, &text);
+	cdi_spec_text(c, claim_uid, token, sandbox_gate_path, edits, &text);
 	if (text.failed)
 		return -ENOMEM;
 	_cleanup_close_ int fd = open_temporary(c, temporary);
@@ -295,21 +313,21 @@ static int make_marker(struct cdi *c, const char *claim_uid)
 }
 
 /* Drivers name the nodes, and a record on disk brings them back: below /dev, and nothing that JSON would escape. */
-static int check_nodes(const struct cdi_nodes *nodes, struct error *e)
+static int check_nodes(const struct cdi_edits *edits, struct error *e)
 {
-	for (size_t i = 0; nodes && i < nodes->n; i++) {
-		const char *path = nodes->v[i].path;
+	for (size_t i = 0; edits && i < edits->n_nodes; i++) {
+		const char *path = edits->nodes[i].path;
 		bool good = str_starts(path, "/dev/") && !strstr(path, "/.");
 		for (const char *at = path; *at; at++)
 			good &= isalnum((unsigned char)*at) || strchr("/_.:-", *at);
 		if (!good)
 			return error_set(e, -EINVAL, "character device %u:%u cannot be given to a container under its path",
-			                 nodes->v[i].major, nodes->v[i].minor);
+			                 edits->nodes[i].major, edits->nodes[i].minor);
 	}
 	return 0;
 }
 
-int cdi_write(struct cdi *c, const char *claim_uid, enum token token, const struct cdi_sandbox *sandbox, const struct cdi_nodes *nodes,
+int cdi_write(struct cdi *c, const char *claim_uid, enum token token, const struct cdi_sandbox *sandbox, const struct cdi_edits *edits,
               struct error *e)
 {
 	char gate[SANDBOX_GATE_SIZE];
@@ -317,7 +335,7 @@ int cdi_write(struct cdi *c, const char *claim_uid, enum token token, const stru
 	int r = store_check_uid(claim_uid);
 	if (r < 0)
 		return error_set(e, r, "claim UID \"%s\" cannot be a file name", claim_uid);
-	if (token != TOKEN_NONE && (r = check_nodes(nodes, e)) < 0)
+	if (token != TOKEN_NONE && (r = check_nodes(edits, e)) < 0)
 		return r;
 	snprintf(name, sizeof(name), "%s-%s.json", c->driver, claim_uid);
 	switch (token) {
@@ -333,14 +351,14 @@ int cdi_write(struct cdi *c, const char *claim_uid, enum token token, const stru
 		r = remove_file(c->attached_fd, claim_uid);
 		mark("cdi", "marker-unlink", "end");
 		if (r == 0)
-			r = write_spec(c, claim_uid, token, NULL, nodes);
+			r = write_spec(c, claim_uid, token, NULL, edits);
 		break;
 	case TOKEN_FINAL: {
 		/* A container that was created with the pending spec waits for its mount: the marker comes first. */
 		r = make_marker(c, claim_uid);
 		bool gated = sandbox && sandbox_gate(sandbox->pid, sandbox->netns_inode, claim_uid, gate) == 0;
 		if (r == 0)
-			r = write_spec(c, claim_uid, token, gated ? gate : NULL, nodes);
+			r = write_spec(c, claim_uid, token, gated ? gate : NULL, edits);
 		break;
 	}
 	}

@@ -37,18 +37,24 @@ struct cdi_sandbox { /* FINAL: the pod's sandbox process, to tie the spec to its
 	uint32_t pid;
 	uint64_t netns_inode;
 };
-/* Character devices that a container gets with the claim, and no other: PENDING, FINAL. A path stands there once; where several claims of a
- * container name one (rdma_cm), the runtime takes the last. */
-struct cdi_nodes {
-	const struct rdma_node *v;
-	size_t n;
+/* A file that a container gets, read-only. */
+struct cdi_mount {
+	char source[PATH_SIZE], target[PATH_SIZE];
 };
-/* `sandbox` and `nodes` may be NULL. -EINVAL: the path of a node is none, or cannot stand in the file. */
-int cdi_write(struct cdi *c, const char *claim_uid, enum token token, const struct cdi_sandbox *sandbox, const struct cdi_nodes *nodes,
+/* What a container gets with the claim, and no other: PENDING, FINAL. The path of a character device stands there once; where several
+ * claims of a container name one (rdma_cm), the runtime takes the last. */
+struct cdi_edits {
+	const struct rdma_node *nodes;
+	size_t n_nodes;
+	const struct cdi_mount *mounts;
+	size_t n_mounts;
+};
+/* `sandbox` and `edits` may be NULL. -EINVAL: the path of a node is none, or cannot stand in the file. */
+int cdi_write(struct cdi *c, const char *claim_uid, enum token token, const struct cdi_sandbox *sandbox, const struct cdi_edits *edits,
               struct error *e);
 /* Remove our driver's files and markers of claims that `known` denies, and what a crash left half written. */
 int cdi_sweep(struct cdi *c, bool (*known)(const char *claim_uid, void *user), void *user, struct error *e);
 /* The spec's text, for tests. */
 struct buf;
 void cdi_spec_text(const struct cdi *c, const char *claim_uid, enum token token, const char *sandbox_gate_path,
-                   const struct cdi_nodes *nodes, struct buf *ret);
+                   const struct cdi_edits *edits, struct buf *ret);

@@ -124,6 +124,8 @@ static int recover(struct engine *g, struct error *e)
 		r = cdi_sweep(g->cdi, is_on_disk, g, e);
 	if (r < 0)
 		return r;
+	if (g->metadata)
+		metadata_sweep(g->metadata, is_on_disk, g);
 	if (g->n_claims_on_disk)
 		log_write(LOG_INFO, LOG_KIND_STORE, NULL, "%zu prepared claims found on disk", g->n_claims_on_disk);
 	free(TAKE_PTR(g->claims_on_disk));
@@ -187,6 +189,8 @@ static int start_outer(struct engine *g, struct error *e)
 {
 	const struct options *o = g->options;
 	int r = cdi_open(o->cdi_dir, o->state_dir, o->driver_name, &g->cdi, e);
+	if (r == 0 && o->device_metadata)
+		r = metadata_open(o->state_dir, o->driver_name, &g->metadata, e);
 	if (r == 0)
 		r = engine_start_pages(g, e);
 	if (r == 0)
@@ -374,6 +378,7 @@ void engine_free(struct engine *g)
 	sysfs_close(g->sysfs);
 	rdma_table_free(&g->rdma);
 	cdi_close(g->cdi);
+	metadata_close(g->metadata);
 	store_close(g->store);
 	calls_free(&g->calls);
 	free(g->claims_on_disk);

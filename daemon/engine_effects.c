@@ -162,12 +162,29 @@ static void perform_unpin(struct engine *g, struct effect *f)
 	engine_done(g, f->op, 0, NULL);
 }
 
+/* The files that a spec mounts are gone before a pending one is there, and are there before a final one: a container that was created with
+ * the former waits for them. */
+static int write_token(struct engine *g, const struct effect *f, struct error *e)
+{
+	const struct cdi_sandbox sandbox = {f->token.sandbox_pid, f->token.netns_inode};
+	struct cdi_mount mounts[CLAIM_DEVICES_MAX];
+	const struct cdi_edits edits = {.nodes = f->token.nodes,
+	                                .n_nodes = f->token.n_nodes,
+	                                .mounts = mounts,
+	                                .n_mounts =
+	                                    f->token.token == TOKEN_NONE ? 0 : metadata_mounts(g->metadata, f->token.record, mounts)};
+	int r = 0;
+	if (g->metadata && f->token.token == TOKEN_FINAL)
+		r = metadata_write(g->metadata, f->token.record, e);
+	else if (g->metadata)
+		r = metadata_remove(g->metadata, f->token.claim.uid, e);
+	return r < 0 ? r : cdi_write(g->cdi, f->token.claim.uid, f->token.token, &sandbox, &edits, e);
+}
+
 static void perform_token(struct engine *g, struct effect *f)
 {
 	struct error e = {0};
-	struct cdi_sandbox sandbox = {f->token.sandbox_pid, f->token.netns_inode};
-	const struct cdi_nodes nodes = {f->token.nodes, f->token.n_nodes};
-	int r = cdi_write(g->cdi, f->token.claim.uid, f->token.token, &sandbox, &nodes, &e);
+	int r = write_token(g, f, &e);
 	if (r < 0) {
 		g->metrics.token_failures++;
 		log_write(LOG_ERR, LOG_KIND_TOKEN, &(struct log_about){.claim = &f->token.claim, .result = r}, "%s", e.text);

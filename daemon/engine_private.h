@@ -13,6 +13,7 @@
 #include "daemon/engine.h"
 #include "daemon/event_queue.h"
 #include "daemon/log.h"
+#include "daemon/metadata.h"
 #include "daemon/metrics.h"
 #include "daemon/netns_table.h"
 #include "daemon/notify.h"
@@ -53,6 +54,7 @@ struct engine {
 	struct device_mover *devices;
 	struct store *store; /* writes on disk_worker only */
 	struct cdi *cdi;
+	struct metadata *metadata; /* NULL = containers get none */
 	struct netns_table namespaces;
 	struct rdma_table rdma;
 

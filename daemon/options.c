@@ -50,6 +50,8 @@ static const struct flag flags[] = {
     {"db-path", FLAG_STRING, AT(db_path), "", FLAG_USED, NULL,
      "DRANET's store. Its directory is the state directory when --state-dir is not given; empty does not mean memory only, "
      "records are always kept"},
+    {"device-metadata", FLAG_BOOL, AT(device_metadata), "true", FLAG_USED, NULL,
+     "give containers files about the devices of their claims (KEP-5304), below /var/run/kubernetes.io/dra-device-attributes"},
     {"driver-name", FLAG_STRING, AT(driver_name), "dra.net", FLAG_USED, NULL, "name of the DRA driver and domain of its claims"},
     {"feature-gates", FLAG_STRING, AT(feature_gates), "", FLAG_USED, NULL,
      "Name=bool,… of DRANET's gates: DRAListTypeAttributes (false only), PersistentResourceSliceAttributes (always so here)"},

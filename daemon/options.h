@@ -35,6 +35,7 @@ struct options {
 	const char *log_format;
 	const char *check_filter;
 	const char *api_server; /* "host:port" or a URL; "" = as the credentials say */
+	bool device_metadata;
 	bool synchronous_hooks, print_states, print_config_reference, print_admission_policy, version;
 	/* klog's */
 	int64_t verbosity;

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """NICs of real pods: four kinds at once, two claims, a template, and one NIC fifty times over."""
 
+import json
 import os
 import sys
 import time
@@ -85,6 +86,33 @@ def test_two_claims_in_one_pod():
     gone("nic0", "nic1")
 
 
+def metadata(pod, container, where):
+    """What a container reads of its devices there, the newest version first."""
+    path = f"/var/run/kubernetes.io/dra-device-attributes/{where}/{DRIVER}-metadata.json"
+    status, text, _ = LANE.cluster.kubelet.exec(pod, ["cat", path], container)
+    return [json.loads(line) for line in text.splitlines()] if status == 0 else None
+
+
+def test_device_metadata():
+    """Of the claims that a container lists, and gone with the pod."""
+    cluster = LANE.cluster
+    nics("nic0", "nic1")
+    pod = cluster.run_manifest("two-claims.yaml")
+    newest, older = metadata(pod, "ctr1", "resourceclaims/first-nic/nic")
+    same([newest["apiVersion"], older["apiVersion"]], ["metadata.resource.k8s.io/v1beta1", "metadata.resource.k8s.io/v1alpha1"])
+    device, = newest["requests"][0]["devices"]
+    same(device["networkData"]["interfaceName"], "eth1")
+    same(device["networkData"]["ips"], ["192.0.2.21/24"])
+    same(device["attributes"]["dra.net/ifName"], {"string": "nic0"})
+    expect(metadata(pod, "ctr1", "resourceclaims/second-nic/nic"), "the second claim's file is not there")
+    same(metadata(pod, "bystander", "resourceclaims/first-nic/nic"), None)
+    cluster.kubelet.stop_pod(pod)
+    same(cluster.corner.run(["ls", "/run/dranetd/metadata"]).stdout.split(), [])
+    for claim in ("first-nic", "second-nic"):
+        cluster.delete("resourceclaims", claim)
+    gone("nic0", "nic1")
+
+
 def test_claim_template():
     cluster = LANE.cluster
     before = nics("nic0")
@@ -93,6 +121,7 @@ def test_claim_template():
     expect(claim.startswith("pod-template-nic-"), claim)
     cluster.check_in_pod(pod, "nic0", ["198.18.0.2/24", "2001:db8:a0::2/64"])
     cluster.wait(lambda: cluster.device_status(claim), 10, "the claim's status")
+    same(metadata(pod, "ctr1", "resourceclaimtemplates/nic/req-nic")[0]["podClaimName"], "nic")
     cluster.kubelet.stop_pod(pod)
     cluster.check_home("nic0", before["nic0"])
     same([item["metadata"]["name"] for item in cluster.api.objects("resourceclaims")], [])

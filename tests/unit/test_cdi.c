@@ -163,7 +163,8 @@ static void test_nodes(void **state)
 	static const struct rdma_node nodes[] = {{"/dev/infiniband/uverbs0", 231, 192, 0666, 0, 0},
 	                                         {"/dev/infiniband/umad0", 231, 0, 0660, 0, 27}};
 	static const char *const bad[] = {"", "uverbs0", "/etc/passwd", "/dev/../etc/passwd", "/dev/a\"b", "/dev/a b", "/dev/a\\b"};
-	const struct cdi_nodes both = {nodes, 2};
+	static const struct cdi_mount mounts[] = {{"/run/dranetd/metadata/u/0.json", "/var/run/kubernetes.io/a/dra.net-metadata.json"}};
+	const struct cdi_edits both = {nodes, 2, mounts, 1};
 	const struct paths *p = *state;
 	struct error e = {0};
 	struct cdi *c;
@@ -177,12 +178,16 @@ static void test_nodes(void **state)
 		assert_int_equal(json_array_size(list), first + 2);
 		assert_node(json_array_get(list, first), "/dev/infiniband/uverbs0", 192, 0666, 0);
 		assert_node(json_array_get(list, first + 1), "/dev/infiniband/umad0", 0, 0660, 27);
+		json_t *given = json_object_get(edits, "mounts"), *mount = json_array_get(given, (size_t)gated);
+		assert_int_equal(json_array_size(given), gated + 1);
+		assert_string_equal(json_string_value(json_object_get(mount, "hostPath")), mounts[0].source);
+		assert_string_equal(json_string_value(json_object_get(mount, "containerPath")), mounts[0].target);
 		json_decref(edits);
 	}
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
 		struct rdma_node one = {.major = 231, .minor = 192};
 		snprintf(one.path, sizeof(one.path), "%s", bad[i]);
-		assert_int_equal(cdi_write(c, UID, TOKEN_FINAL, NULL, &(struct cdi_nodes){&one, 1}, &e), -EINVAL);
+		assert_int_equal(cdi_write(c, UID, TOKEN_FINAL, NULL, &(struct cdi_edits){.nodes = &one, .n_nodes = 1}, &e), -EINVAL);
 	}
 	assert_int_equal(cdi_write(c, UID, TOKEN_NONE, NULL, &both, NULL), 0);
 	cdi_close(c);
