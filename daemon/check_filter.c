@@ -12,6 +12,7 @@
 #include "core/filter.h"
 #include "netlink/monitor.h"
 #include "netlink/sysfs.h"
+#include "rdma/attribution.h"
 #include "rdma/nldev.h"
 
 enum { PATIENCE_MS = 15000, CLOSING_ROUNDS = 100 };
@@ -48,11 +49,7 @@ static void on_device(const struct device_facts *facts, void *user)
 {
 	struct check *c = user;
 	struct device_facts told = *facts;
-	const char *rdma = told.rdma_device[0] ? NULL : rdma_device_of_netdev(&c->rdma, told.ifindex);
-	if (rdma) {
-		STR_CUT(told.rdma_device, rdma);
-		told.rdma = true;
-	}
+	rdma_facts_add(&c->rdma, &told);
 	feed(c, (struct event){.type = EVENT_DEVICE, .device = &told});
 }
 

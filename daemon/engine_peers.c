@@ -295,8 +295,9 @@ static void on_begin(void *user)
 
 static void on_device(const struct device_facts *facts, void *user)
 {
-	struct device_facts storage;
-	engine_feed(user, &(struct event){.type = EVENT_DEVICE, .device = engine_add_rdma(user, facts, &storage)});
+	struct device_facts with_rdma = *facts;
+	engine_add_rdma(user, &with_rdma);
+	engine_feed(user, &(struct event){.type = EVENT_DEVICE, .device = &with_rdma});
 }
 
 static void on_gone(const char *device_name, void *user)
@@ -357,6 +358,7 @@ void engine_close_intake(struct engine *g)
 		publisher_close(TAKE_PTR(g->publisher));
 	if (g->monitor)
 		monitor_close(TAKE_PTR(g->monitor));
+	rdma_monitor_close(TAKE_PTR(g->rdma_monitor));
 }
 
 void engine_close_peers(struct engine *g)

@@ -25,6 +25,7 @@
 #include "netlink/monitor.h"
 #include "netlink/mover.h"
 #include "netlink/sysfs.h"
+#include "rdma/monitor.h"
 #include "rdma/nldev.h"
 #include "transport/http_server.h"
 
@@ -57,8 +58,11 @@ struct engine {
 	struct metadata *metadata; /* NULL = containers get none */
 	struct netns_table namespaces;
 	struct rdma_table rdma;
+	bool rdma_reading; /* the worker reads the table */
+	bool rdma_stale;   /* it must be read once more */
 
 	struct monitor *monitor;
+	struct rdma_monitor *rdma_monitor;
 	struct kubelet *kubelet;
 	struct nri *nri;
 	struct api *api;
@@ -113,8 +117,8 @@ void engine_close_leases(struct engine *g);
 /* engine_rdma.c */
 void engine_start_rdma(struct engine *g); /* blocks: before the loop runs */
 void engine_refresh_rdma(struct engine *g);
-/* The facts with the RDMA device whose port the netdev is, when they name none themselves: `facts`, or `storage`. */
-const struct device_facts *engine_add_rdma(const struct engine *g, const struct device_facts *facts, struct device_facts *storage);
+/* The facts with all that is known of the device's RDMA device. Asks for a newer table when they are news to it. */
+void engine_add_rdma(struct engine *g, struct device_facts *facts);
 
 /* engine_peers.c */
 int engine_start_api(struct engine *g, struct error *e);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What RDMA netlink adds to the monitor's facts. The table is read at the start and, on the worker, when the monitor looks at everything
- * anew; if it has changed then, the monitor is asked to tell everything once more. */
+/* What RDMA netlink adds to the monitor's facts. The table is read at the start and, on the worker, when the kernel gives notice, when the
+ * monitor looks at everything anew, and when a device's facts are news to it; if it has changed then, the monitor is asked to tell
+ * everything once more. */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "core/base/str.h"
 #include "daemon/engine_private.h"
+#include "rdma/attribution.h"
 
 struct rdma_job {
 	struct worker_job job;
@@ -35,11 +37,21 @@ static bool take_table(struct engine *g, int result, const struct error *e, stru
 	return changed;
 }
 
+static void on_notice(void *user)
+{
+	engine_refresh_rdma(user);
+}
+
+/* Listening begins first: what happens between it and the reading is only read once more. */
 void engine_start_rdma(struct engine *g)
 {
 	struct rdma_table table = {0};
 	struct error e = {0};
-	int r = rdma_query(&table, &e);
+	int r = rdma_monitor_start(g->loop, on_notice, g, &g->rdma_monitor, &e);
+	if (r < 0)
+		log_write(LOG_WARNING, LOG_KIND_KERNEL, &(struct log_about){.result = r}, "changes of RDMA devices are seen late: %s",
+		          e.text);
+	r = rdma_query(&table, &e);
 	(void)take_table(g, r, &e, &table);
 }
 
@@ -53,31 +65,32 @@ static void rdma_done(struct worker_job *job)
 {
 	struct rdma_job *j = (struct rdma_job *)job;
 	struct engine *g = j->engine;
+	g->rdma_reading = false;
 	/* That look finds the table as it is, so there is no third one. */
 	if (take_table(g, j->result, &j->error, &j->table) && g->monitor && !g->stopping)
 		monitor_resync(g->monitor);
 	free(j);
+	if (g->rdma_stale)
+		engine_refresh_rdma(g);
 	engine_check_drained(g);
 }
 
 void engine_refresh_rdma(struct engine *g)
 {
-	struct rdma_job *j = g->stopping ? NULL : calloc(1, sizeof(*j));
+	g->rdma_stale = g->rdma_reading;
+	struct rdma_job *j = g->stopping || g->rdma_reading ? NULL : calloc(1, sizeof(*j));
 	if (!j)
 		return;
 	j->job.work = rdma_work;
 	j->job.done = rdma_done;
 	j->engine = g;
+	g->rdma_reading = true;
 	worker_submit(g->mover_worker, &j->job);
 }
 
-const struct device_facts *engine_add_rdma(const struct engine *g, const struct device_facts *facts, struct device_facts *storage)
+void engine_add_rdma(struct engine *g, struct device_facts *facts)
 {
-	const char *name = facts->rdma_device[0] ? NULL : rdma_device_of_netdev(&g->rdma, facts->ifindex);
-	if (!name)
-		return facts;
-	*storage = *facts;
-	STR_CUT(storage->rdma_device, name);
-	storage->rdma = true;
-	return storage;
+	if (g->inventory_seen && rdma_facts_are_news(&g->rdma, facts))
+		engine_refresh_rdma(g);
+	rdma_facts_add(&g->rdma, facts);
 }

@@ -3,15 +3,16 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <rdma/rdma_netlink.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/base/cleanup.h"
 #include "core/base/cursor.h"
 #include "core/base/str.h"
 #include "rdma/socket.h"
+#include "rdma/sysfs.h"
 
 /* ---- table ----------------------------------------------------------------------------------------------------------------------- */
 
@@ -27,25 +28,16 @@ void rdma_table_free(struct rdma_table *t)
 	*t = (struct rdma_table){0};
 }
 
-static const char *device_name(const struct rdma_table *t, uint32_t index)
-{
-	for (size_t i = 0; i < t->n_devices; i++)
-		if (t->devices[i].index == index)
-			return t->devices[i].name;
-	return NULL;
-}
-
-const char *rdma_device_of_netdev(const struct rdma_table *t, int32_t ifindex)
-{
-	for (size_t i = 0; i < t->n_ports && ifindex > 0; i++)
-		if (t->ports[i].ifindex == ifindex)
-			return device_name(t, t->ports[i].device);
-	return NULL;
-}
-
 static bool device_equal(const struct rdma_device *a, const struct rdma_device *b)
 {
-	return a->index == b->index && a->node_guid == b->node_guid && a->protocol == b->protocol && str_equal(a->name, b->name);
+	return a->index == b->index && a->node_guid == b->node_guid && a->protocol == b->protocol && a->is_virtual == b->is_virtual &&
+	       str_equal(a->name, b->name);
+}
+
+static bool port_equal(const struct rdma_port *a, const struct rdma_port *b)
+{
+	return a->device == b->device && a->number == b->number && a->ifindex == b->ifindex && a->master == b->master &&
+	       a->bond == b->bond && a->guid == b->guid;
 }
 
 bool rdma_table_equal(const struct rdma_table *a, const struct rdma_table *b)
@@ -56,7 +48,7 @@ bool rdma_table_equal(const struct rdma_table *a, const struct rdma_table *b)
 		if (!device_equal(&a->devices[i], &b->devices[i]))
 			return false;
 	for (size_t i = 0; i < a->n_ports; i++)
-		if (a->ports[i].device != b->ports[i].device || a->ports[i].ifindex != b->ports[i].ifindex)
+		if (!port_equal(&a->ports[i], &b->ports[i]))
 			return false;
 	return true;
 }
@@ -406,10 +398,14 @@ int rdma_query_fd(int fd, struct rdma_table *ret, struct error *e)
 
 int rdma_query(struct rdma_table *ret, struct error *e)
 {
-	int fd = -1, r = rdma_socket_open(&fd, e);
+	_cleanup_rdma_fd_ int fd = -1;
+	int r = rdma_socket_open(&fd, e);
+	if (r == 0)
+		r = rdma_query_fd(fd, ret, e);
 	if (r < 0)
 		return r;
-	r = rdma_query_fd(fd, ret, e);
-	close(fd);
-	return r;
+	_cleanup_rdma_fd_ int sysfs = open("/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (sysfs >= 0)
+		rdma_sysfs_add(sysfs, ret);
+	return 0;
 }

@@ -5,8 +5,7 @@
  *
  *   query ─▶ request ─▶ kernel ─▶ datagrams ─▶ rdma_answer_read (pure) ─▶ table
  *
- * A port names the one netdev that is its link. VLAN and macvlan children of it also have entries in the GID table, but the RDMA device is
- * not theirs: in exclusive mode it would leave with them. */
+ * A port names the one netdev that is its link. */
 #pragma once
 
 #include <linux/netlink.h>
@@ -27,11 +26,15 @@ struct rdma_device {
 	uint64_t node_guid; /* host order */
 	uint8_t node_type;  /* RDMA_NODE_* */
 	uint8_t protocol;   /* enum rdma_protocol */
+	bool is_virtual;    /* sysfs knows no parent: software, or nothing but a netdev under it */
 	char name[ATTRIBUTE_TEXT_SIZE];
 };
 struct rdma_port {
 	uint32_t device, number; /* rdma_device.index; counts from 1 */
 	int32_t ifindex;         /* of the netdev, in the namespace that was asked; 0 = none there (InfiniBand, or it is elsewhere) */
+	int32_t master;          /* of that netdev; 0 = none */
+	bool bond;               /* the master is one */
+	uint64_t guid;           /* of the port, where it is InfiniBand; 0 = unknown. This and the two above are from sysfs */
 	uint8_t state;           /* IB_PORT_*: 1 down, 4 active */
 	char ifname[IFNAME_SIZE];
 };
@@ -44,14 +47,12 @@ struct rdma_table {
 	size_t n_ports;
 };
 void rdma_table_free(struct rdma_table *t);
-/* The name of the device at whose port this netdev is, valid as long as the table; NULL = none. */
-const char *rdma_device_of_netdev(const struct rdma_table *t, int32_t ifindex);
-/* Whether both have the same mode and devices, and give each netdev the same device. */
+/* Whether both say the same of all devices (attribution.h). */
 bool rdma_table_equal(const struct rdma_table *a, const struct rdma_table *b);
 
-/* Ask the kernel about the calling thread's network namespace. Blocks (drivers may ask their firmware for the port's state), for two
- * seconds at most at each request: for the start or a worker. -EOPNOTSUPP: this kernel has no RDMA. -ETIMEDOUT, -EBADMSG, -ENOMEM or what
- * the kernel said otherwise. The caller frees `*ret`. */
+/* Ask the kernel about the calling thread's network namespace, and the sysfs at /sys. Blocks (drivers may ask their firmware for the port's
+ * state), for two seconds at most at each request: for the start or a worker. -EOPNOTSUPP: this kernel has no RDMA. -ETIMEDOUT, -EBADMSG,
+ * -ENOMEM or what the kernel said otherwise. The caller frees `*ret`. */
 int rdma_query(struct rdma_table *ret, struct error *e);
 
 /* ---- parts, for tests ------------------------------------------------------------------------------------------------------------ */

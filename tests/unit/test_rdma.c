@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "rdma/attribution.h"
 #include "rdma/nldev.h"
 
 enum { ANY_SEQUENCE = 1, INFINIBAND = 1 /* RDMA_NODE_IB_CA, RoCE has it too */ };
@@ -389,6 +390,13 @@ static void say_all(struct line *l, uint8_t mode)
 	say(l, &d);
 }
 
+static void assert_owner(const struct rdma_table *t, int32_t ifindex, const char *device)
+{
+	struct device_facts facts = {.ifindex = ifindex};
+	rdma_facts_add(t, &facts);
+	assert_string_equal(facts.rdma_device, device);
+}
+
 static void everything_is_asked_and_found(void **state)
 {
 	(void)state;
@@ -405,11 +413,11 @@ static void everything_is_asked_and_found(void **state)
 	assert_int_equal(t.mode, RDMA_NETNS_EXCLUSIVE);
 	assert_int_equal(t.n_devices, 2);
 	assert_int_equal(t.n_ports, 3);
-	assert_string_equal(rdma_device_of_netdev(&t, 7), "mlx5_0");
-	assert_string_equal(rdma_device_of_netdev(&t, 9), "mlx5_0");
-	assert_null(rdma_device_of_netdev(&t, 8));
-	assert_null(rdma_device_of_netdev(&t, 0)); /* which is what the InfiniBand port has */
-	assert_null(rdma_device_of_netdev(&t, -1));
+	assert_owner(&t, 7, "mlx5_0");
+	assert_owner(&t, 9, "mlx5_0");
+	assert_owner(&t, 8, "");
+	assert_owner(&t, 0, ""); /* which is what the InfiniBand port has */
+	assert_owner(&t, -1, "");
 
 	line_close(&l);
 	line_open(&l);
@@ -482,8 +490,8 @@ static void device_that_goes_away_meanwhile(void **state)
 	say(&l, &d);
 	assert_int_equal(rdma_query_fd(l.ours, &t, &e), 0);
 	assert_int_equal(t.n_devices, 2);
-	assert_null(rdma_device_of_netdev(&t, 7));
-	assert_string_equal(rdma_device_of_netdev(&t, 9), "rxe2");
+	assert_owner(&t, 7, "");
+	assert_owner(&t, 9, "rxe2");
 	rdma_table_free(&t);
 	line_close(&l);
 }
@@ -578,11 +586,9 @@ static void this_kernel(void **state)
 		assert_string_equal(e.text, "no RDMA in this kernel");
 	print_message("this kernel: %s, %zu devices, %zu ports\n", expected ? e.text : rdma_netns_mode_name(t.mode), t.n_devices,
 	              t.n_ports);
-	for (size_t i = 0; i < t.n_ports; i++) {
-		const char *device = rdma_device_of_netdev(&t, t.ports[i].ifindex);
-		print_message("  port %u: %s, netdev %d %s\n", t.ports[i].number, device ? device : "-", t.ports[i].ifindex,
+	for (size_t i = 0; i < t.n_ports; i++)
+		print_message("  device %u port %u: netdev %d %s\n", t.ports[i].device, t.ports[i].number, t.ports[i].ifindex,
 		              t.ports[i].ifname);
-	}
 	rdma_table_free(&t);
 }
 
