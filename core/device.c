@@ -22,7 +22,7 @@ enum presence {
 	WITH_RDMA_PROTOCOL,
 };
 
-enum field { FIELD_TEXT, FIELD_MAC, FIELD_I32, FIELD_U32, FIELD_BOOL, FIELD_RDMA_PROTOCOL };
+enum field { FIELD_TEXT, FIELD_MAC, FIELD_I32, FIELD_U32, FIELD_BOOL, FIELD_NUMA, FIELD_RDMA_PROTOCOL };
 
 /* DRANET's (dranet-behaviour §2.6), then those of our own. A PF and a VF have no more than ATTRIBUTES_MAX of them, see below. */
 static const struct row {
@@ -55,7 +55,7 @@ static const struct row {
     {"dra.net/pciSubsystem", FIELD_TEXT, offsetof(struct device_facts, pci_subsystem), NOT_EMPTY},
     {"dra.net/numaNode", FIELD_I32, offsetof(struct device_facts, numa_node), WITH_NUMA},
     {"resource.kubernetes.io/pcieRoot", FIELD_TEXT, offsetof(struct device_facts, pcie_root), NOT_EMPTY},
-    {"resource.kubernetes.io/numaNode", FIELD_I32, offsetof(struct device_facts, numa_node), WITH_NUMA},
+    {"resource.kubernetes.io/numaNode", FIELD_NUMA, offsetof(struct device_facts, numa_node), WITH_NUMA},
     {"dra.net/linkSpeed", FIELD_U32, offsetof(struct device_facts, speed), NOT_ZERO},
     {"dra.net/driver", FIELD_TEXT, offsetof(struct device_facts, driver), NOT_EMPTY},
     {"dra.net/firmwareVersion", FIELD_TEXT, offsetof(struct device_facts, firmware), NOT_EMPTY},
@@ -122,6 +122,15 @@ static void row_read(const struct row *r, const struct device_facts *facts, stru
 		ret->type = ATTRIBUTE_BOOL;
 		ret->boolean = *(const bool *)field;
 		break;
+	case FIELD_NUMA:
+		ret->type = facts->n_numa_nodes > 0 ? ATTRIBUTE_INTS : ATTRIBUTE_INT;
+		if (ret->type == ATTRIBUTE_INTS) {
+			ret->integers = facts->numa_nodes;
+			ret->n_integers = facts->n_numa_nodes;
+		} else {
+			ret->integer = facts->numa_node;
+		}
+		break;
 	case FIELD_RDMA_PROTOCOL:
 		ret->type = ATTRIBUTE_STRING;
 		ret->string = rdma_protocol_name(*(const uint8_t *)field);
@@ -140,7 +149,7 @@ size_t device_attributes(const struct device_facts *facts, struct attribute ret[
 
 static bool attribute_equal(const struct attribute *a, const struct attribute *b)
 {
-	if (a->name != b->name) /* both point into `rows` */
+	if (a->name != b->name || a->type != b->type) /* the names point into `rows` */
 		return false;
 	switch (a->type) {
 	case ATTRIBUTE_STRING:
@@ -148,9 +157,11 @@ static bool attribute_equal(const struct attribute *a, const struct attribute *b
 	case ATTRIBUTE_INT:
 		return a->integer == b->integer;
 	case ATTRIBUTE_BOOL:
+		return a->boolean == b->boolean;
+	case ATTRIBUTE_INTS:
 		break;
 	}
-	return a->boolean == b->boolean;
+	return a->n_integers == b->n_integers && memcmp(a->integers, b->integers, a->n_integers * sizeof(a->integers[0])) == 0;
 }
 
 bool device_attributes_equal(const struct device_facts *a, const struct device_facts *b)

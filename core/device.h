@@ -69,7 +69,8 @@ struct device_facts {
 	/* Of a PF: VFs that somebody has: bound to a driver for user space, or to one of the kernel's without a netdev here. Those that we
 	 * have put into a pod are among them. */
 	int32_t vfs_away;
-	size_t n_numa_nodes; /* the node and those as near to it on its socket (dranet-behaviour §2.6), ascending behind the first */
+	size_t n_numa_nodes; /* 0 = the node is published alone, as a number; else the node and those as near to it on its socket
+	                        (dranet-behaviour §2.6), ascending behind the first */
 	int32_t numa_nodes[NUMA_NODES_MAX];
 
 	/* The RDMA device; "" = none. The others are what RDMA netlink says of it, zero where that does not know it. */
@@ -90,7 +91,7 @@ struct device_facts {
 	bool hidden;
 };
 
-enum attribute_type { ATTRIBUTE_STRING, ATTRIBUTE_INT, ATTRIBUTE_BOOL };
+enum attribute_type { ATTRIBUTE_STRING, ATTRIBUTE_INT, ATTRIBUTE_BOOL, ATTRIBUTE_INTS };
 
 struct attribute {
 	const char *name; /* with its domain: "dra.net/ifName" */
@@ -99,6 +100,10 @@ struct attribute {
 		const char *string; /* points into the facts or at `text`, ≤ 64 bytes */
 		int64_t integer;
 		bool boolean;
+		struct {
+			const int32_t *integers; /* points into the facts; at least one */
+			size_t n_integers;
+		};
 	};
 	char text[ATTRIBUTE_TEXT_SIZE]; /* for what the facts hold in binary: do not copy the struct and keep `string` */
 };

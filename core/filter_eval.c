@@ -50,9 +50,10 @@ bool filter_attribute_has(const struct attribute *a, enum filter_field field)
 		return a->type == ATTRIBUTE_INT;
 	case FIELD_BOOL_VALUE:
 		return a->type == ATTRIBUTE_BOOL;
-	case FIELD_VERSION_VALUE: /* no device has a version or a list */
-	case FIELD_STRING_VALUES:
 	case FIELD_INT_VALUES:
+		return a->type == ATTRIBUTE_INTS;
+	case FIELD_VERSION_VALUE: /* no device has a version or another list */
+	case FIELD_STRING_VALUES:
 	case FIELD_BOOL_VALUES:
 	case FIELD_VERSION_VALUES:
 	case FIELDS:
@@ -66,7 +67,7 @@ static struct filter_value attribute_field(const struct attribute *a, const stru
 {
 	bool has = filter_attribute_has(a, n->field);
 	if (n->type == TYPE_LIST)
-		return (struct filter_value){TYPE_LIST, .list = NULL};
+		return (struct filter_value){TYPE_LIST, .attribute_list = has ? a : NULL};
 	if (n->type == TYPE_INT)
 		return (struct filter_value){TYPE_INT, .integer = has ? a->integer : 0};
 	if (n->type == TYPE_BOOL)
@@ -141,28 +142,46 @@ static int evaluate_logic(struct filter_run *r, const struct filter_node *n, boo
 	return rc_a ? rc_a : rc_b;
 }
 
-static const struct filter_node *list_first(const struct filter_node *list)
+/* The elements one after the other: of a list in the expression, or of an attribute. */
+struct list_walk {
+	const struct filter_node *node;
+	const struct attribute *of;
+	size_t at;
+};
+
+static struct list_walk list_begin(const struct filter_value *list)
 {
-	return list ? list->operands[0] : NULL;
+	return (struct list_walk){.node = list->list ? list->list->operands[0] : NULL, .of = list->list ? NULL : list->attribute_list};
+}
+
+/* 1 and `*ret`; 0 = there is no more; or a negative errno. */
+static int list_next(struct filter_run *r, struct list_walk *w, struct filter_value *ret)
+{
+	if (w->of && w->at < w->of->n_integers) {
+		*ret = (struct filter_value){TYPE_INT, .integer = w->of->integers[w->at++]};
+		return 1;
+	}
+	if (!w->node)
+		return 0;
+	int rc = filter_evaluate(r, w->node, ret);
+	w->node = w->node->sibling;
+	return rc < 0 ? rc : 1;
 }
 
 /* All elements are evaluated, because an error in one is an error of the list. `sought` may be NULL. */
-static int evaluate_list(struct filter_run *r, const struct filter_node *list, const struct filter_value *sought, bool *found, size_t *size)
+static int evaluate_list(struct filter_run *r, const struct filter_value *list, const struct filter_value *sought, bool *found,
+                         size_t *size)
 {
+	struct list_walk w = list_begin(list);
+	struct filter_value element = {.type = TYPE_NULL};
+	int rc;
 	*found = false;
-	*size = 0;
-	for (const struct filter_node *e = list_first(list); e; e = e->sibling) {
-		struct filter_value element;
-		int rc = filter_evaluate(r, e, &element);
-		if (rc)
-			return rc;
+	for (*size = 0; (rc = list_next(r, &w, &element)) > 0; ++*size)
 		*found |= sought && values_equal(&element, sought);
-		++*size;
-	}
-	return 0;
+	return rc;
 }
 
-static int evaluate_index(struct filter_run *r, const struct filter_node *list, int64_t index, struct filter_value *ret)
+static int evaluate_index(struct filter_run *r, const struct filter_value *list, int64_t index, struct filter_value *ret)
 {
 	bool found;
 	size_t size;
@@ -171,10 +190,10 @@ static int evaluate_index(struct filter_run *r, const struct filter_node *list, 
 		return rc;
 	if (index < 0 || (uint64_t)index >= size)
 		return error_set(&r->error, -ERANGE, "index %lld of a list of %zu", (long long)index, size);
-	const struct filter_node *e = list_first(list);
-	for (; index > 0; index--)
-		e = e->sibling;
-	return filter_evaluate(r, e, ret);
+	struct list_walk w = list_begin(list);
+	for (rc = 1; index >= 0 && rc > 0; index--)
+		rc = list_next(r, &w, ret);
+	return rc < 0 ? rc : 0;
 }
 
 /* all() is && over the elements, exists() is ||, also in what becomes of errors; exists_one() knows only when all are known. */
@@ -205,18 +224,18 @@ static int evaluate_macro(struct filter_run *r, const struct filter_node *n, str
 	size_t size;
 	int rc = filter_evaluate(r, n->operands[0], &over);
 	if (!rc && over.type == TYPE_LIST)
-		rc = evaluate_list(r, over.list, NULL, &found, &size);
+		rc = evaluate_list(r, &over, NULL, &found, &size);
 	if (rc)
 		return rc;
 	if (over.type == TYPE_MAP) {
 		for (size_t i = 0; i < r->n && !f.decided; i++)
 			fold_element(r, &f, &(struct filter_value){TYPE_STRING, .string = r->attributes[i].name});
 	} else {
-		for (const struct filter_node *e = list_first(over.list); e && !f.decided; e = e->sibling) {
-			if ((rc = filter_evaluate(r, e, &element)) < 0) /* out of steps */
-				return rc;
+		struct list_walk w = list_begin(&over);
+		while (!f.decided && (rc = list_next(r, &w, &element)) > 0)
 			fold_element(r, &f, &element);
-		}
+		if (rc < 0) /* out of steps */
+			return rc;
 	}
 	if (f.rc && !f.decided)
 		return f.rc;
@@ -232,7 +251,7 @@ static int evaluate_size(struct filter_run *r, const struct filter_value *of, in
 	if (of->type == TYPE_MAP)
 		size = r->n;
 	else if (of->type == TYPE_LIST)
-		rc = evaluate_list(r, of->list, NULL, &found, &size);
+		rc = evaluate_list(r, of, NULL, &found, &size);
 	else
 		for (const char *c = of->string; *c; c++)
 			size += ((unsigned char)*c & 0xc0) != 0x80; /* code points */
@@ -260,7 +279,7 @@ static int apply(struct filter_run *r, const struct filter_node *n, const struct
 			rc = error_set(&r->error, -ENOENT, "no such key: \"%s\"", b->string);
 		break;
 	case OP_INDEX:
-		rc = evaluate_index(r, a->list, b->integer, &v);
+		rc = evaluate_index(r, a, b->integer, &v);
 		break;
 	case OP_FIELD:
 		v = attribute_field(a->attribute, n);
@@ -272,7 +291,7 @@ static int apply(struct filter_run *r, const struct filter_node *n, const struct
 		v.boolean = attribute_find(r, a->string) != NULL;
 		break;
 	case OP_IN_LIST:
-		rc = evaluate_list(r, b->list, a, &v.boolean, &size);
+		rc = evaluate_list(r, b, a, &v.boolean, &size);
 		break;
 	case OP_NOT:
 		v.boolean = !a->boolean;

@@ -11,7 +11,10 @@ struct filter_value {
 		int64_t integer;
 		const char *string;
 		const struct attribute *attribute;
-		const struct filter_node *list; /* NULL = empty */
+		struct {
+			const struct filter_node *list;         /* as it is written; NULL = */
+			const struct attribute *attribute_list; /* an attribute's; NULL = empty */
+		};
 	};
 };
 

@@ -21,12 +21,22 @@ static int ask(struct explainer *x, const struct filter_node *n, struct filter_v
 
 static void say_attribute(struct explainer *x, const struct attribute *a)
 {
-	if (a->type == ATTRIBUTE_STRING)
+	switch (a->type) {
+	case ATTRIBUTE_STRING:
 		buf_printf(x->to, "a string, \"%s\"", a->string);
-	else if (a->type == ATTRIBUTE_INT)
+		break;
+	case ATTRIBUTE_INT:
 		buf_printf(x->to, "an integer, %" PRId64, a->integer);
-	else
+		break;
+	case ATTRIBUTE_BOOL:
 		buf_printf(x->to, "a boolean, %s", a->boolean ? "true" : "false");
+		break;
+	case ATTRIBUTE_INTS:
+		buf_puts(x->to, "a list of integers");
+		for (size_t i = 0; i < a->n_integers; i++)
+			buf_printf(x->to, "%s%" PRId32, i ? ", " : ": ", a->integers[i]);
+		break;
+	}
 }
 
 /* A field that the attribute does not have reads as the zero of its type, which is what most people are surprised by. */

@@ -92,6 +92,7 @@ static int read_devices(struct check *c, const struct options *o, struct error *
 		return r;
 	const struct monitor_options options = {
 	    .sysfs = c->sysfs,
+	    .near_numa_nodes = o->list_attributes,
 	    .hide_ipoib = !o->move_ib_interfaces,
 	    .callbacks =
 		{.begin = on_begin, .device = on_device, .gone = on_gone, .end = on_end, .uplinks = on_uplinks, .failed = on_failed},

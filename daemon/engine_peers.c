@@ -333,6 +333,7 @@ int engine_start_monitor(struct engine *g, struct error *e)
 {
 	const struct monitor_options options = {
 	    .sysfs = g->sysfs,
+	    .near_numa_nodes = g->options->list_attributes,
 	    .hide_ipoib = !g->options->move_ib_interfaces,
 	    .callbacks = {.begin = on_begin,
 	                  .device = on_device,

@@ -54,7 +54,8 @@ static const struct flag flags[] = {
      "give containers files about the devices of their claims (KEP-5304), below /var/run/kubernetes.io/dra-device-attributes"},
     {"driver-name", FLAG_STRING, AT(driver_name), "dra.net", FLAG_USED, NULL, "name of the DRA driver and domain of its claims"},
     {"feature-gates", FLAG_STRING, AT(feature_gates), "", FLAG_USED, NULL,
-     "Name=bool,… of DRANET's gates: DRAListTypeAttributes (false only), PersistentResourceSliceAttributes (always so here)"},
+     "Name=bool,… of DRANET's gates: DRAListTypeAttributes (resource.kubernetes.io/numaNode as a list; the cluster's gate must be on), "
+     "PersistentResourceSliceAttributes (always so here)"},
     {"filter", FLAG_STRING, AT(filter), FILTER_DEFAULT, FLAG_USED, NULL, "CEL predicate over attributes; empty keeps every device"},
     {"hostname-override", FLAG_STRING, AT(hostname_override), "", FLAG_USED, NULL, "node name; empty is the host's name"},
     {"inventory-max-poll-interval", FLAG_DURATION, AT(max_poll_interval), "1m", FLAG_IGNORED, NULL,
@@ -220,12 +221,12 @@ static enum options_result take_argument(int argc, char *const *argv, int *i, st
 	return OPTIONS_OK;
 }
 
-static int check_gates(const char *text, struct error *e)
+/* As Kubernetes' gates are set: the last entry for a gate counts, and what AllAlpha says counts for those that are not named. */
+static int take_gates(struct options *o, const char *text, struct error *e)
 {
-	static const struct {
-		const char *name;
-		bool refuse_true;
-	} gates[] = {{"DRAListTypeAttributes", true}, {"PersistentResourceSliceAttributes", false}, {"AllAlpha", true}, {"AllBeta", false}};
+	enum { GATE_LISTS, GATE_PERSISTENT, GATE_ALPHA, GATE_BETA, GATES };
+	static const char *const names[GATES] = {"DRAListTypeAttributes", "PersistentResourceSliceAttributes", "AllAlpha", "AllBeta"};
+	int8_t values[GATES] = {-1, -1, -1, -1};
 	while (*text) {
 		char entry[96], *equals;
 		size_t len = strcspn(text, ","), i;
@@ -240,16 +241,15 @@ static int check_gates(const char *text, struct error *e)
 		if (!(equals = strchr(entry, '=')))
 			return error_set(e, -EINVAL, "--feature-gates: missing bool value for %s", entry);
 		*equals = 0;
-		for (i = 0; i < ELEMENTS(gates) && strcmp(gates[i].name, entry) != 0; i++)
+		for (i = 0; i < GATES && strcmp(names[i], entry) != 0; i++)
 			;
-		if (i == ELEMENTS(gates))
+		if (i == GATES)
 			return error_set(e, -EINVAL, "--feature-gates: unrecognized feature gate: %s", entry);
 		if (parse_bool(equals + 1, &value) < 0)
 			return error_set(e, -EINVAL, "--feature-gates: invalid value of %s=%s", entry, equals + 1);
-		if (value && gates[i].refuse_true)
-			return error_set(e, -EINVAL,
-			                 "--feature-gates: %s=true: this version of dranetd does not support list type attributes", entry);
+		values[i] = value;
 	}
+	o->list_attributes = (values[GATE_LISTS] < 0 ? values[GATE_ALPHA] : values[GATE_LISTS]) > 0;
 	return 0;
 }
 
@@ -341,7 +341,7 @@ static int check(struct options *o, const char *hostname, struct error *e)
 		return error_set(e, -EINVAL, "--driver-name=\"%s\" is no DNS subdomain of at most 63 bytes", o->driver_name);
 	if (!*o->bind_address)
 		return error_set(e, -EINVAL, "--bind-address is empty");
-	int r = check_gates(o->feature_gates, e);
+	int r = take_gates(o, o->feature_gates, e);
 	if (r == 0)
 		r = resolve_state_dir(o, e);
 	return r < 0 ? r : resolve_node(o, hostname, e);

@@ -47,6 +47,7 @@ struct options {
 	char node[NAME_SIZE];      /* --hostname-override or the host's name, trimmed, lower case */
 	char state_dir[PATH_SIZE]; /* --state-dir, else the directory of --db-path, else /run/dranetd */
 	enum log_sink sink;
+	bool list_attributes; /* gate DRAListTypeAttributes */
 	bool checking_filter; /* --check-filter was given */
 };
 

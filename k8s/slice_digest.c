@@ -48,7 +48,7 @@ static void lanes_sum(struct lanes *sum, struct lanes part)
 	sum->b += mix(part.b ^ part.a);
 }
 
-enum { TAG_STRING = 's', TAG_INT = 'i', TAG_BOOL = 'b', TAG_OTHER = 'o' };
+enum { TAG_STRING = 's', TAG_INT = 'i', TAG_BOOL = 'b', TAG_LIST = 'l', TAG_OTHER = 'o' };
 
 static struct lanes attribute_string(const char *name, const char *value)
 {
@@ -63,6 +63,22 @@ static struct lanes attribute_number(const char *name, int tag, int64_t value)
 	struct lanes l = {(uint64_t)tag, (uint64_t)tag};
 	lanes_text(&l, name);
 	lanes_word(&l, (uint64_t)value);
+	return l;
+}
+
+/* In a list the order counts: the first node is the device's own. */
+static struct lanes list_open(const char *name)
+{
+	struct lanes l = {TAG_LIST, TAG_LIST};
+	lanes_text(&l, name);
+	return l;
+}
+
+static struct lanes attribute_integers(const struct attribute *at)
+{
+	struct lanes l = list_open(at->name);
+	for (size_t i = 0; i < at->n_integers; i++)
+		lanes_word(&l, (uint64_t)at->integers[i]);
 	return l;
 }
 
@@ -115,9 +131,12 @@ static struct lanes attribute_view(const struct attribute *at)
 		return attribute_text(at->name, at->string);
 	case ATTRIBUTE_INT:
 		return attribute_number(at->name, TAG_INT, at->integer);
-	default:
-		return attribute_number(at->name, TAG_BOOL, at->boolean);
+	case ATTRIBUTE_INTS:
+		return attribute_integers(at);
+	case ATTRIBUTE_BOOL:
+		break;
 	}
+	return attribute_number(at->name, TAG_BOOL, at->boolean);
 }
 
 void slice_digest_view(const struct slice_view *view, struct slice_digest *ret)
@@ -136,6 +155,22 @@ void slice_digest_view(const struct slice_view *view, struct slice_digest *ret)
 	*ret = (struct slice_digest){.a = sum.a, .b = sum.b, .names = names};
 }
 
+static struct lanes integers_json(const char *name, const json_t *list)
+{
+	struct lanes l = list_open(name);
+	for (size_t i = 0; i < json_array_size(list); i++)
+		lanes_word(&l, (uint64_t)json_integer_value(json_array_get(list, i)));
+	return l;
+}
+
+static bool is_integers(const json_t *list)
+{
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (!json_is_integer(json_array_get(list, i)))
+			return false;
+	return json_array_size(list) > 0;
+}
+
 static struct lanes attribute_json(const char *name, json_t *value)
 {
 	json_t *string = json_object_get(value, "string"), *integer = json_object_get(value, "int"), *flag = json_object_get(value, "bool");
@@ -147,6 +182,8 @@ static struct lanes attribute_json(const char *name, json_t *value)
 		return attribute_number(name, TAG_INT, json_integer_value(integer));
 	if (json_is_boolean(flag))
 		return attribute_number(name, TAG_BOOL, json_is_true(flag));
+	if (is_integers(json_object_get(value, "ints")))
+		return integers_json(name, json_object_get(value, "ints"));
 	return member_other(name, value);
 }
 

@@ -80,6 +80,17 @@ bool slice_says(const struct slice_observed *o, const struct slice_digest *want)
 	return slice_digest_equal(&o->digest, want) || (o->accepted && slice_digest_equal(&o->wrote, want));
 }
 
+static json_t *integers_encode(const struct attribute *at)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < at->n_integers; i++)
+		json_array_append_new(list, json_integer(at->integers[i]));
+	if (json_array_size(list) == at->n_integers)
+		return json_pack("{s:o}", "ints", list);
+	json_decref(list);
+	return NULL;
+}
+
 json_t *attribute_encode(const struct attribute *at)
 {
 	switch (at->type) {
@@ -87,9 +98,12 @@ json_t *attribute_encode(const struct attribute *at)
 		return json_pack("{s:o}", "string", json_text_new(at->string));
 	case ATTRIBUTE_INT:
 		return json_pack("{s:I}", "int", (json_int_t)at->integer);
-	default:
-		return json_pack("{s:b}", "bool", at->boolean);
+	case ATTRIBUTE_INTS:
+		return integers_encode(at);
+	case ATTRIBUTE_BOOL:
+		break;
 	}
+	return json_pack("{s:b}", "bool", at->boolean);
 }
 
 static json_t *device_new(const struct device_facts *facts, bool basic)

@@ -509,6 +509,7 @@ int monitor_start(uv_loop_t *loop, const struct monitor_options *o, struct monit
 	m->user = o->user;
 	m->debounce_ms = o->debounce_ms ? o->debounce_ms : DEBOUNCE_MS;
 	m->table.sysfs = o->sysfs;
+	m->table.near_numa_nodes = o->near_numa_nodes;
 	m->table.hide_ipoib = o->hide_ipoib;
 	int r = pci_names_new(&m->table.names) == 0 ? 0 : error_set(e, -ENOMEM, "monitor: out of memory");
 	if (r == 0)

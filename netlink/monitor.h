@@ -29,6 +29,7 @@ struct monitor_callbacks {
 struct monitor_options {
 	const struct sysfs *sysfs; /* outlives the monitor, which may end later than monitor_close() */
 	uint32_t debounce_ms;      /* 0 = 20 */
+	bool near_numa_nodes;      /* gate DRAListTypeAttributes: n_numa_nodes is filled in */
 	bool hide_ipoib;           /* --move-ib-interfaces=false */
 	struct monitor_callbacks callbacks;
 	void *user;

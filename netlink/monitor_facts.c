@@ -88,6 +88,11 @@ static void add_pci_facts(const struct monitor_table *t, const struct function_e
 	STR_CUT(f->pcie_root, p->root);
 	STR_CUT(f->driver, p->driver);
 	f->numa_node = p->numa_node;
+	const struct near_nodes *near = table_find_near(t, p->numa_node);
+	if (near) {
+		f->n_numa_nodes = near->n;
+		memcpy(f->numa_nodes, near->v, near->n * sizeof(near->v[0]));
+	}
 	f->sriov = p->sriov_total > 0;
 	f->sriov_vfs = p->sriov_vfs;
 	f->vf_index = function->vf_index;

@@ -68,6 +68,11 @@ struct uplinks {
 	uint32_t metric; /* of all of them */
 };
 
+struct near_nodes {
+	int32_t v[NUMA_NODES_MAX]; /* from the node itself on */
+	size_t n;
+};
+
 struct monitor_table {
 	const struct sysfs *sysfs;
 	struct pci_names *names;
@@ -77,7 +82,10 @@ struct monitor_table {
 	size_t n_functions, cap_functions;
 	struct uplinks families[2]; /* IPv4, IPv6 */
 	struct uplinks uplinks_told;
+	struct near_nodes *near; /* of the nodes that have functions; read once */
+	size_t n_near, cap_near;
 	unsigned generation;
+	bool near_numa_nodes;
 	bool hide_ipoib;
 	bool uplinks_known;
 	bool count_vfs;                    /* a netdev or a function came or went */
@@ -110,6 +118,7 @@ void table_dump_routes(struct monitor_table *t, size_t family);
 void table_dump_end(struct monitor_table *t);
 
 struct link_entry *table_find_link(const struct monitor_table *t, int32_t ifindex);
+const struct near_nodes *table_find_near(const struct monitor_table *t, int32_t node);
 struct function_entry *table_find_function(const struct monitor_table *t, const char *address);
 /* Read what of sysfs is missing or stale. `all`: every PCI function there is. */
 int table_read_sysfs(struct monitor_table *t, bool all);

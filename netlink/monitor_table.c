@@ -267,6 +267,25 @@ static int forget_function(struct monitor_table *t, size_t at)
 	return 0;
 }
 
+const struct near_nodes *table_find_near(const struct monitor_table *t, int32_t node)
+{
+	for (size_t i = 0; i < t->n_near; i++)
+		if (t->near[i].v[0] == node)
+			return &t->near[i];
+	return NULL;
+}
+
+static int read_near(struct monitor_table *t, int32_t node)
+{
+	if (!t->near_numa_nodes || node < 0 || table_find_near(t, node))
+		return 0;
+	if (grow((void **)&t->near, t->n_near, &t->cap_near, sizeof(*t->near)) < 0)
+		return -ENOMEM;
+	struct near_nodes *near = &t->near[t->n_near++];
+	near->n = sysfs_numa_near(t->sysfs, node, near->v);
+	return 0;
+}
+
 /* Of what is no device of ours: a VF that goes from a driver for user space to none, or away; then it is too late to ask whose it was. */
 static void touch_pfs(struct monitor_table *t, const struct sysfs_pci *vf)
 {
@@ -291,6 +310,8 @@ static int read_function(struct monitor_table *t, const char *address)
 		touch_pfs(t, &pci);
 		return 0;
 	}
+	if (read_near(t, pci.numa_node) < 0)
+		return -ENOMEM;
 	if (!f)
 		return new_function(t, &pci);
 	f->vfs_stale |= pci.sriov_vfs > 0 || f->pci.sriov_vfs > 0;
@@ -422,6 +443,7 @@ int table_read_sysfs(struct monitor_table *t, bool all)
 void table_dump_links(struct monitor_table *t)
 {
 	t->generation++;
+	t->n_near = 0; /* memory can be plugged, too */
 }
 
 void table_dump_addresses(struct monitor_table *t)
@@ -457,6 +479,7 @@ void table_free(struct monitor_table *t)
 	free(t->families[0].v);
 	free(t->families[1].v);
 	free(t->uplinks_told.v);
+	free(t->near);
 	free(t->changed);
 	free(t->gone);
 	pci_names_free(t->names);

@@ -73,5 +73,8 @@ struct sysfs_vf {
 	bool for_user_space;
 };
 void sysfs_pci_vfs(const struct sysfs *s, const char *pf_address, void (*see)(const struct sysfs_vf *vf, void *user), void *user);
+/* The node itself, then those of the smallest distance to it on its socket, ascending; the node alone where distances are not to be had.
+ * Returns how many. Facts: dranet-behaviour §2.6, "numaNode". */
+size_t sysfs_numa_near(const struct sysfs *s, int32_t node, int32_t ret[NUMA_NODES_MAX]);
 /* Calls `see` with each function's address; a negative return value ends it. */
 int sysfs_pci_list(const struct sysfs *s, int (*see)(const char *address, void *user), void *user);

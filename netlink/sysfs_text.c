@@ -21,6 +21,41 @@ int sysfs_number_parse(const char *text, int32_t *ret)
 	return 0;
 }
 
+int sysfs_distances_parse(const char *text, uint32_t *ret, size_t max, size_t *ret_n)
+{
+	size_t n = 0;
+	while (*text) {
+		char *end;
+		if (!isdigit((unsigned char)*text))
+			return -EINVAL;
+		errno = 0;
+		unsigned long v = strtoul(text, &end, 10);
+		if (errno || v > UINT32_MAX || (*end && *end != ' '))
+			return -EINVAL;
+		if (n == max)
+			return -E2BIG;
+		ret[n++] = (uint32_t)v;
+		text = end + strspn(end, " ");
+	}
+	if (n == 0)
+		return -EINVAL;
+	*ret_n = n;
+	return 0;
+}
+
+int sysfs_first_cpu_parse(const char *text, int32_t *ret)
+{
+	char first[16];
+	size_t n = strcspn(text, "-,");
+	if (!*text)
+		return -ENOENT;
+	if (n >= sizeof(first))
+		return -EINVAL;
+	memcpy(first, text, n);
+	first[n] = '\0';
+	return sysfs_number_parse(first, ret);
+}
+
 /* `digits` upper-case hexadecimal ones behind `key`; moves on. */
 static int take_hex(const char **at, const char *key, int digits, uint32_t *ret)
 {

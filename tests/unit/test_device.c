@@ -148,7 +148,12 @@ static void expect_attributes(const struct device_facts *facts, const char *expe
 		const struct attribute *a = &attributes[i];
 		if (a->type == ATTRIBUTE_STRING)
 			buf_printf(&b, "%s='%s'\n", a->name, a->string);
-		else if (a->type == ATTRIBUTE_INT)
+		else if (a->type == ATTRIBUTE_INTS) {
+			buf_printf(&b, "%s=", a->name);
+			for (size_t k = 0; k < a->n_integers; k++)
+				buf_printf(&b, "%s%d", k ? "," : "", a->integers[k]);
+			buf_puts(&b, "\n");
+		} else if (a->type == ATTRIBUTE_INT)
 			buf_printf(&b, "%s=%lld\n", a->name, (long long)a->integer);
 		else
 			buf_printf(&b, "%s=%s\n", a->name, a->boolean ? "true" : "false");
@@ -229,6 +234,11 @@ static void test_attributes(void **state)
 	}
 	assert_int_equal(seen, 2);
 
+	struct device_facts near = {
+	    .name = "a", .pci_address = "0000:00:04.0", .numa_node = 1, .numa_nodes = {1, 0, 2}, .n_numa_nodes = 3, .vf_index = -1};
+	expect_attributes(&near, "dra.net/rdma=false\ndra.net/pciAddress='0000:00:04.0'\ndra.net/numaNode=1\n"
+	                         "resource.kubernetes.io/numaNode=1,0,2\n");
+
 	struct device_facts virtual = {
 	    .name = "dummy0", .ifindex = 9, .ifname = "dummy0", .type = "dummy", .is_virtual = true, .numa_node = -1};
 	expect_attributes(&virtual,
@@ -252,12 +262,15 @@ static void test_no_device_has_too_many(void **state)
 		strcpy(texts[i], "x");
 	all.ifindex = 1;
 	all.speed = 1;
+	all.n_numa_nodes = NUMA_NODES_MAX;
 	all.rdma_protocol = RDMA_PROTOCOL_OPA;
 	all.rdma = all.sriov = all.ebpf = true;
 	for (int vf = 0; vf < 2; vf++) {
 		all.is_vf = vf;
-		size_t n = device_attributes(&all, attributes);
-		assert_true(n <= ATTRIBUTES_MAX);
+		size_t n = device_attributes(&all, attributes), values = 0;
+		for (size_t i = 0; i < n; i++)
+			values += attributes[i].type == ATTRIBUTE_INTS ? attributes[i].n_integers : 1;
+		assert_true(n <= ATTRIBUTES_MAX && values <= 48);
 		assert_int_equal(n, vf ? 32 : 29);
 		for (size_t i = 0; i < n; i++)
 			assert_true(attributes[i].type != ATTRIBUTE_STRING || strlen(attributes[i].string) <= 64);
@@ -288,6 +301,16 @@ static void test_equality_is_of_what_is_published(void **state)
 	b = a;
 	b.ebpf = true;
 	assert_false(device_attributes_equal(&a, &b));
+	b = a;
+	b.numa_nodes[0] = 1;
+	b.n_numa_nodes = 1;
+	assert_false(device_attributes_equal(&a, &b));
+	a = b;
+	assert_true(device_attributes_equal(&a, &b));
+	b.numa_nodes[1] = 0;
+	b.n_numa_nodes = 2;
+	assert_false(device_attributes_equal(&a, &b));
+	b = a = roce_vf();
 	/* As many attributes, but others. */
 	b = a;
 	b.ipv4[0] = 0;

@@ -505,14 +505,54 @@ static void test_depth_is_limited(void **state)
 	}
 }
 
+/* With the gate DRAListTypeAttributes. */
+static void test_attribute_lists(void **state)
+{
+	(void)state;
+	static const struct device_facts nic = {
+	    .name = "a", .pci_address = "0000:8a:00.0", .numa_node = 1, .numa_nodes = {1, 0, 2}, .n_numa_nodes = 3};
+#define N "attributes[\"resource.kubernetes.io/numaNode\"]"
+	static const struct {
+		const char *expression;
+		char result;
+	} rows[] = {
+	    {"2 in " N ".IntValues", '1'},
+	    {"3 in " N ".IntValues", '0'},
+	    {N ".IntValues.size() == 3", '1'},
+	    {"size(" N ".IntValues) == 3", '1'},
+	    {N ".IntValues[0] == 1", '1'},
+	    {N ".IntValues[2] == 2", '1'},
+	    {N ".IntValues[3] == 0", 'e'},
+	    {N ".IntValues[-1] == 0", 'e'},
+	    {N ".IntValues.exists(n, n == 0)", '1'},
+	    {N ".IntValues.exists_one(n, n < 2)", '0'},
+	    {N ".IntValues.all(n, n in [0, 1, 2])", '1'},
+	    {N ".IntValues.all(n, n in " N ".IntValues)", '1'},
+	    {N ".IntValues.all(n, n > 0)", '0'},
+	    {"has(" N ".IntValues) && !has(" N ".IntValue)", '1'},
+	    {N ".IntValue == 0", '1'}, /* unset */
+	    {A("numaNode") ".IntValue == 1", '1'},
+	    {A("numaNode") ".IntValues.size() == 0", '1'},
+	};
+	struct error e;
+	for (size_t i = 0; i < ELEMENTS(rows); i++)
+		if (evaluate(rows[i].expression, &nic, &e) != rows[i].result)
+			fail_msg("%s is not %c (%s)", rows[i].expression, rows[i].result, e.text);
+	_cleanup_buf_ struct buf b = {0};
+	struct filter *f;
+	assert_int_equal(filter_compile(N ".IntValue == 1", &f, NULL, &e), 0);
+	assert_false(filter_explain(f, &nic, &b));
+	assert_non_null(strstr(buf_text(&b), "is a list of integers: 1, 0, 2"));
+	filter_free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_dranet_rows),      cmocka_unit_test(test_errors_are_absorbed),
-	    cmocka_unit_test(test_fields),           cmocka_unit_test(test_operators),
-	    cmocka_unit_test(test_refused),          cmocka_unit_test(test_dranet_table),
-	    cmocka_unit_test(test_lists_and_macros), cmocka_unit_test(test_explanations),
-	    cmocka_unit_test(test_fault_is_shown),   cmocka_unit_test(test_depth_is_limited),
+	    cmocka_unit_test(test_attribute_lists), cmocka_unit_test(test_dranet_rows),      cmocka_unit_test(test_errors_are_absorbed),
+	    cmocka_unit_test(test_fields),          cmocka_unit_test(test_operators),        cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_dranet_table),    cmocka_unit_test(test_lists_and_macros), cmocka_unit_test(test_explanations),
+	    cmocka_unit_test(test_fault_is_shown),  cmocka_unit_test(test_depth_is_limited),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,8 +93,6 @@ static void test_faults(void **state)
 	    {"--feature-gates=Nope=true", "--feature-gates: unrecognized feature gate: Nope"},
 	    {"--feature-gates=AllBeta=maybe", "--feature-gates: invalid value of AllBeta=maybe"},
 	    {"--feature-gates=AllBeta", "--feature-gates: missing bool value for AllBeta"},
-	    {"--feature-gates=AllBeta=true,DRAListTypeAttributes=true",
-	     "--feature-gates: DRAListTypeAttributes=true: this version of dranetd does not support list type attributes"},
 	};
 	(void)state;
 	for (size_t i = 0; i < ELEMENTS(faults); i++) {
@@ -102,6 +100,31 @@ static void test_faults(void **state)
 		struct error e = {0};
 		assert_int_equal(PARSE(&o, &e, faults[i].argument), OPTIONS_WRONG);
 		assert_string_equal(e.text, faults[i].text);
+	}
+}
+
+static void test_gates(void **state)
+{
+	static const struct {
+		const char *argument;
+		bool lists;
+	} rows[] = {
+	    {"--feature-gates=", false},
+	    {"--feature-gates=DRAListTypeAttributes=true", true},
+	    {"--feature-gates=DRAListTypeAttributes=false", false},
+	    {"--feature-gates=AllAlpha=true", true},
+	    {"--feature-gates=AllAlpha=true,DRAListTypeAttributes=false", false},
+	    {"--feature-gates=DRAListTypeAttributes=false,AllAlpha=true", false},
+	    {"--feature-gates=AllAlpha=false,DRAListTypeAttributes=1", true},
+	    {"--feature-gates=DRAListTypeAttributes=true,DRAListTypeAttributes=false", false},
+	    {"--feature-gates=AllBeta=true,PersistentResourceSliceAttributes=true", false},
+	};
+	(void)state;
+	for (size_t i = 0; i < ELEMENTS(rows); i++) {
+		struct options o;
+		struct error e = {0};
+		assert_int_equal(PARSE(&o, &e, rows[i].argument), OPTIONS_OK);
+		assert_int_equal(o.list_attributes, rows[i].lists);
 	}
 }
 
@@ -243,10 +266,15 @@ static void test_durations(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_defaults),  cmocka_unit_test(test_go_syntax),
-	    cmocka_unit_test(test_faults),    cmocka_unit_test(test_unsupported_providers),
-	    cmocka_unit_test(test_help),      cmocka_unit_test(test_check_filter),
-	    cmocka_unit_test(test_state_dir), cmocka_unit_test(test_effective_values),
+	    cmocka_unit_test(test_defaults),
+	    cmocka_unit_test(test_go_syntax),
+	    cmocka_unit_test(test_faults),
+	    cmocka_unit_test(test_gates),
+	    cmocka_unit_test(test_unsupported_providers),
+	    cmocka_unit_test(test_help),
+	    cmocka_unit_test(test_check_filter),
+	    cmocka_unit_test(test_state_dir),
+	    cmocka_unit_test(test_effective_values),
 	    cmocka_unit_test(test_durations),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

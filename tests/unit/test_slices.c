@@ -49,6 +49,45 @@ static void test_digest(void **state)
 	assert_false(slice_digest_equal(&a, &b));
 }
 
+/* What the gate DRAListTypeAttributes makes of the NUMA node. */
+static void test_lists(void **state)
+{
+	struct slice_digest a, b;
+	struct device_facts device = {
+	    .name = "pci-0000-8a-00-0", .pci_address = "0000:8a:00.0", .numa_node = 1, .numa_nodes = {1, 0, 2}, .n_numa_nodes = 3};
+	struct slice_view view = {.n = 1, .devices = {&device}};
+	const struct slice_identity identity = {.driver = "dra.net", .node = "n", .node_uid = "u"};
+	(void)state;
+	slice_digest_view(&view, &a);
+	json_t *object = slice_encode(&identity, "v1", &view, 0, 1, 1, NULL, NULL);
+	slice_digest_spec(json_object_get(object, "spec"), &b);
+	assert_true(slice_digest_equal(&a, &b));
+	json_t *attributes = json_object_get(json_array_get(json_member(object, "spec.devices"), 0), "attributes");
+	json_t *node = json_object_get(attributes, "resource.kubernetes.io/numaNode");
+	_cleanup_free_ char *text = json_dumps(node, JSON_COMPACT);
+	assert_string_equal(text, "{\"ints\":[1,0,2]}");
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(attributes, "dra.net/numaNode"), "int")), 1);
+
+	json_array_set_new(json_object_get(node, "ints"), 1, json_integer(3));
+	slice_digest_spec(json_object_get(object, "spec"), &b);
+	assert_false(slice_digest_equal(&a, &b));
+	json_array_set_new(json_object_get(node, "ints"), 1, json_string("0"));
+	slice_digest_spec(json_object_get(object, "spec"), &b);
+	assert_false(slice_digest_equal(&a, &b));
+	json_array_clear(json_object_get(node, "ints"));
+	slice_digest_spec(json_object_get(object, "spec"), &b);
+	assert_false(slice_digest_equal(&a, &b));
+	json_decref(object);
+	/* A server without the gate drops the list: what is there then is not what was wanted. And order counts. */
+	device.numa_nodes[1] = 2;
+	device.numa_nodes[2] = 0;
+	slice_digest_view(&view, &b);
+	assert_false(slice_digest_equal(&a, &b));
+	device.n_numa_nodes = 0;
+	slice_digest_view(&view, &b);
+	assert_false(slice_digest_equal(&a, &b));
+}
+
 static void test_names(void **state)
 {
 	struct slice_view view = {0};
@@ -84,6 +123,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_digest),
+	    cmocka_unit_test(test_lists),
 	    cmocka_unit_test(test_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

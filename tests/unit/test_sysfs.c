@@ -203,6 +203,80 @@ static void nothing_leaves_the_root(void **state)
 	assert_int_equal(sysfs_pci_read(w->m.sysfs, w->names, "../devices/0000:8a:00.0", &p), -ENOENT);
 }
 
+static void add_node(const struct machine *m, int node, const char *distances, const char *cpus, int cpu, int socket)
+{
+	char path[128];
+	machine_run("cd %s/devices && mkdir -p system/node/node%d system/cpu/cpu%d/topology", m->root, node, cpu);
+	snprintf(path, sizeof(path), "devices/system/node/node%d/distance", node);
+	machine_write(m, path, distances);
+	snprintf(path, sizeof(path), "devices/system/node/node%d/cpulist", node);
+	machine_write(m, path, cpus);
+	if (socket < 0)
+		return;
+	snprintf(path, sizeof(path), "devices/system/cpu/cpu%d/topology/physical_package_id", cpu);
+	char text[16];
+	snprintf(text, sizeof(text), "%d", socket);
+	machine_write(m, path, text);
+}
+
+static void expect_near(struct world *w, int32_t node, const char *expected)
+{
+	int32_t near[NUMA_NODES_MAX];
+	char text[NUMA_NODES_MAX * 8] = "";
+	size_t n = sysfs_numa_near(w->m.sysfs, node, near);
+	for (size_t i = 0; i < n; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%d", i ? " " : "", near[i]);
+	assert_string_equal(text, expected);
+}
+
+/* dranet-behaviour §2.6: node 1 at distances "12 10 12" → [1,0,2]. */
+static void near_nodes(void **state)
+{
+	struct world *w = *state;
+	expect_near(w, 0, "0"); /* there is no table */
+	add_node(&w->m, 0, "10 12 12", "0-3", 0, 0);
+	add_node(&w->m, 1, "12 10 12", "4-7", 4, 0);
+	add_node(&w->m, 2, "12 12 10", "8-11", 8, 0);
+	expect_near(w, 1, "1 0 2");
+	expect_near(w, 3, "3"); /* not in the table */
+	/* Two sockets of two nodes each; the nearest is on the own one. */
+	add_node(&w->m, 0, "10 12 32 32", "0-3,16-19", 0, 0);
+	add_node(&w->m, 1, "12 10 32 32", "4-7,20-23", 4, 0);
+	add_node(&w->m, 2, "32 32 10 12", "8-11", 8, 1);
+	add_node(&w->m, 3, "32 32 12 10", "12-15", 12, 1);
+	expect_near(w, 0, "0 1");
+	expect_near(w, 3, "3 2");
+	/* One node on each socket: the nearest is on the other one. */
+	machine_run("rm -r %s/devices/system/node/node[23]", w->m.root);
+	add_node(&w->m, 0, "10 21", "0-3", 0, 0);
+	add_node(&w->m, 1, "21 10", "8-11", 8, 1);
+	expect_near(w, 0, "0");
+	/* Memory without processors may be on the same one. Nodes need not be numbered without gaps: columns are in the order of numbers.
+	 */
+	add_node(&w->m, 0, "10 21 14", "0-3", 0, 0);
+	add_node(&w->m, 1, "21 10 24", "8-11", 8, 1);
+	add_node(&w->m, 8, "14 24 10", "", 99, -1);
+	expect_near(w, 0, "0 8");
+	expect_near(w, 8, "8 0");
+	static const char *const malformed[] = {
+	    "", "10", "10 21", "10 21 14 14", "10 x 14", "-10 21 14", "10 21 99999999999999999999", "10\t21 14"};
+	for (size_t i = 0; i < sizeof(malformed) / sizeof(malformed[0]); i++) {
+		machine_write(&w->m, "devices/system/node/node0/distance", malformed[i]);
+		expect_near(w, 0, "0");
+	}
+	/* Its own socket unknown: each may be on it. */
+	add_node(&w->m, 0, "10 14 14", "junk", 0, 0);
+	expect_near(w, 0, "0 1 8");
+	/* No more than an attribute takes. */
+	char row[256] = "10";
+	machine_run("rm -r %s/devices/system/node", w->m.root);
+	for (int i = 1; i < 40; i++)
+		strcat(row, " 12");
+	for (int i = 0; i < 40; i++)
+		add_node(&w->m, i, row, "0", 0, 0);
+	expect_near(w, 0, "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15");
+}
+
 static void a_root_that_is_not_there_is_told(void **state)
 {
 	struct sysfs *s = NULL;
@@ -246,6 +320,7 @@ int main(void)
 	    fixture_test(netdevs_are_found),
 	    fixture_test(functions_are_listed),
 	    fixture_test(nothing_leaves_the_root),
+	    fixture_test(near_nodes),
 	    cmocka_unit_test(a_root_that_is_not_there_is_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
