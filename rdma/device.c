@@ -176,9 +176,15 @@ int rdma_move(struct rdma *r, uint32_t index, int netns_fd, struct error *e)
 	rdma_request_put_number(&request, RDMA_NLDEV_NET_NS_FD, (uint32_t)netns_fd);
 	snprintf(what, sizeof(what), "moving device %u to the network namespace", index);
 	int result = rdma_ask(r->fd, &request, what, NULL, NULL, e);
+	/* Refused before anything was tried; in shared mode it would be seen there all the same. */
+	if (result == 0 || result == -EOPNOTSUPP || result == -EPERM)
+		return result;
 	/* The kernel may have taken it over there and have met trouble with one of its clients; or somebody else was faster. */
-	if (result < 0 && is_there(home, netns_fd, index, &there, NULL) == 0 && there)
+	if (is_there(home, netns_fd, index, &there, NULL) == 0 && there)
 		return 0;
+	/* The kernel's word for a number that it does not find here is EINVAL. */
+	if (result == -EINVAL && has_index(r, index, &there, NULL) == 0 && !there)
+		return error_set(e, -ENODEV, "RDMA device %u is in neither network namespace", index);
 	return result;
 }
 

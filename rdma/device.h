@@ -26,8 +26,8 @@ int rdma_mode(struct rdma *r, enum rdma_netns_mode *ret, struct error *e);
 /* By what identifies it best: index and GUID, else GUID and name. -ENODEV: it is not in this namespace. */
 int rdma_find(struct rdma *r, const struct rdma_state *which, struct rdma_device *ret, struct error *e);
 int rdma_find_name(struct rdma *r, const char *name, struct rdma_device *ret, struct error *e);
-/* Into the namespace of the descriptor. 0 also when the kernel says it is there. The kernel's errors: -EBUSY, -EOPNOTSUPP (a driver that
- * cannot, or shared mode), -EPERM. */
+/* Into the namespace of the descriptor. 0 also when the kernel says it is there. -ENODEV: it is in neither. The kernel's errors: -EBUSY,
+ * -EOPNOTSUPP (a driver that cannot, or shared mode), -EPERM. */
 int rdma_move(struct rdma *r, uint32_t index, int netns_fd, struct error *e);
 int rdma_rename(struct rdma *r, uint32_t index, const char *name, struct error *e);
 
