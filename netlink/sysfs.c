@@ -87,6 +87,21 @@ static int list_function(int function, int (*see)(int dir, const char *name, voi
 	return dir < 0 ? -errno : sysfs_dir_each(dir, see, user);
 }
 
+static int count_virtfn(int dir, const char *name, void *user)
+{
+	(void)dir;
+	*(int32_t *)user += index_of(name) >= 0;
+	return 0;
+}
+
+/* As sriov_numvfs says, which cannot be read as long as somebody writes it: for seconds, while the VFs come that we are to look at. */
+static int32_t vfs_of(int function)
+{
+	int32_t n = 0;
+	(void)list_function(function, count_virtfn, &n);
+	return n;
+}
+
 int sysfs_netdev_vf(const struct sysfs *s, const char *ifname, char ret_pf[IFNAME_SIZE], uint32_t *ret_index)
 {
 	char vf[PCI_ADDRESS_SIZE], pf[PCI_ADDRESS_SIZE];
@@ -168,7 +183,7 @@ int sysfs_pci_read(const struct sysfs *s, struct pci_names *names, const char *a
 	if (p.numa_node >= SYSFS_NUMA_NODES)
 		p.numa_node = -1;
 	p.sriov_total = sysfs_dir_count(dir, "sriov_totalvfs");
-	p.sriov_vfs = p.sriov_total > 0 ? sysfs_dir_count(dir, "sriov_numvfs") : 0;
+	p.sriov_vfs = p.sriov_total > 0 ? vfs_of(dir) : 0;
 	/* The database is large and a machine has hundreds of functions: only for those that are published. */
 	if (sysfs_pci_is_offered(&p))
 		pci_names_get(names, alias.vendor, alias.device, p.vendor, p.device, sizeof(p.vendor));

@@ -91,5 +91,7 @@ static inline void machine_add_virtual(const struct machine *m, const char *ifna
 
 static inline void machine_add_vf(const struct machine *m, const char *pf_path, const char *vf_path)
 {
-	machine_run("cd %s/devices/%s && ln -s ../%s physfn", m->root, vf_path, strrchr(pf_path, '/') + 1);
+	const char *pf = strrchr(pf_path, '/') + 1, *vf = strrchr(vf_path, '/') + 1;
+	machine_run("cd %s/devices/%s && ln -s ../%s physfn && ln -s ../%s ../%s/virtfn$(ls -d ../%s/virtfn* 2>/dev/null | wc -l)", m->root,
+	            vf_path, pf, vf, pf, pf);
 }

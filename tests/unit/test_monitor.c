@@ -484,12 +484,10 @@ static void virtual_function_follows_its_pf(void **state)
 	struct world *w = *state;
 	add_function(w, "0000:8a:00.0");
 	machine_write(&w->machine, "devices/pci0000:80/0000:8a:00.0/sriov_totalvfs", "4");
-	machine_write(&w->machine, "devices/pci0000:80/0000:8a:00.0/sriov_numvfs", "0");
 	add_nic(w, "0000:8a:00.0", "pf0");
 	start(w);
 	assert_true(find(w, "pci-0000-8a-00-0")->sriov);
 	assert_int_equal(find(w, "pci-0000-8a-00-0")->sriov_vfs, 0);
-	machine_write(&w->machine, "devices/pci0000:80/0000:8a:00.0/sriov_numvfs", "1");
 	add_function(w, "0000:8a:00.1");
 	machine_add_vf(&w->machine, "pci0000:80/0000:8a:00.0", "pci0000:80/0000:8a:00.1");
 	add_nic(w, "0000:8a:00.1", "vf0");
@@ -524,7 +522,6 @@ static void vfs_know_their_place(void **state)
 	add_function(w, "0000:8a:00.0");
 	add_nic(w, "0000:8a:00.0", "pf0");
 	machine_write(&w->machine, "devices/pci0000:80/0000:8a:00.0/sriov_totalvfs", "8");
-	machine_write(&w->machine, "devices/pci0000:80/0000:8a:00.0/sriov_numvfs", "3");
 	for (int i = 0; i < 3; i++) {
 		char address[16];
 		snprintf(address, sizeof(address), "0000:8a:00.%d", i + 1);

@@ -47,7 +47,8 @@ static void function_is_read(void **state)
 	struct world *w = *state;
 	machine_add_pci(&w->m, "pci0000:80", "0000:8a:00.0", CONNECTX, "mlx5_core", 1);
 	machine_write(&w->m, "devices/" PF "/sriov_totalvfs", "8");
-	machine_write(&w->m, "devices/" PF "/sriov_numvfs", "2");
+	machine_write(&w->m, "devices/" PF "/sriov_numvfs", "0"); /* as it is while they come */
+	machine_run("cd %s/devices/" PF " && ln -s ../0000:8a:00.1 virtfn0 && ln -s ../0000:8a:00.2 virtfn1", w->m.root);
 	machine_run("mkdir -p %s/devices/" PF "/infiniband/mlx5_2", w->m.root);
 	struct sysfs_pci p = read_pci(w, "0000:8a:00.0");
 	assert_string_equal(p.address, "0000:8a:00.0");
