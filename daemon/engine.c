@@ -182,6 +182,8 @@ static int start_inner(struct engine *g, struct error *e)
 		r = worker_new(g->loop, "dranetd-disk", &g->disk_worker, e);
 	if (r == 0)
 		r = notify_new(g->loop, &g->notify, e);
+	if (r == 0)
+		r = engine_load_sriov(g, e);
 	return r == 0 ? engine_start_api(g, e) : r;
 }
 
@@ -293,6 +295,7 @@ int engine_start(uv_loop_t *loop, const struct options *options, const struct en
 	int r = start_parts(g, e);
 	if (r < 0) {
 		close_all(g);
+		engine_close_sriov(g, true);
 		worker_close(TAKE_PTR(g->mover_worker));
 		worker_close(TAKE_PTR(g->disk_worker));
 		uv_run(loop, UV_RUN_DEFAULT); /* the closing handles live in `g` */
@@ -310,6 +313,7 @@ static void finish(struct engine *g, bool clean)
 	if (g->drained)
 		return;
 	close_all(g);
+	engine_close_sriov(g, clean);
 	if (clean) {
 		worker_close(TAKE_PTR(g->mover_worker));
 		worker_close(TAKE_PTR(g->disk_worker));
@@ -319,7 +323,7 @@ static void finish(struct engine *g, bool clean)
 
 static bool is_idle(const struct engine *g)
 {
-	return worker_pending(g->mover_worker) == 0 && worker_pending(g->disk_worker) == 0;
+	return worker_pending(g->mover_worker) == 0 && worker_pending(g->disk_worker) == 0 && engine_sriov_pending(g) == 0;
 }
 
 static void on_drain(uv_timer_t *timer)
@@ -335,8 +339,8 @@ static void on_drain(uv_timer_t *timer)
 		engine_timer(g, TIMER_DRAIN, g->drain_deadline - now, on_drain);
 	} else {
 		log_write(LOG_ERR, LOG_KIND_STOP, NULL,
-		          "%zu moves and %zu record writes did not finish in time; the next start looks after them",
-		          worker_pending(g->mover_worker), worker_pending(g->disk_worker));
+		          "%zu moves, %zu record writes and %zu PFs did not finish in time; the next start looks after them",
+		          worker_pending(g->mover_worker), worker_pending(g->disk_worker), engine_sriov_pending(g));
 		finish(g, false);
 	}
 }

@@ -225,6 +225,7 @@ static void on_discovered(int result, const char *version, const char *error, vo
 	log_write(LOG_INFO, LOG_KIND_API, NULL, "the API server speaks resource.k8s.io/%s", version);
 	g->api_known = true;
 	start_publisher(g);
+	engine_look_sriov(g);
 }
 
 static void discover(uv_timer_t *timer)
@@ -298,11 +299,14 @@ static void on_device(const struct device_facts *facts, void *user)
 	struct device_facts with_rdma = *facts;
 	engine_add_rdma(user, &with_rdma);
 	engine_feed(user, &(struct event){.type = EVENT_DEVICE, .device = &with_rdma});
+	if (facts->sriov)
+		engine_look_sriov(user);
 }
 
 static void on_gone(const char *device_name, void *user)
 {
 	engine_feed(user, &(struct event){.type = EVENT_DEVICE_GONE, .device_gone = device_name});
+	engine_look_sriov(user);
 }
 
 static void on_end(void *user)
@@ -310,6 +314,7 @@ static void on_end(void *user)
 	struct engine *g = user;
 	engine_feed(g, &(struct event){.type = EVENT_INVENTORY_END});
 	g->inventory_seen = true;
+	engine_look_sriov(g);
 	start_the_others(g);
 }
 

@@ -60,6 +60,7 @@ struct engine {
 	struct rdma_table rdma;
 	bool rdma_reading; /* the worker reads the table */
 	bool rdma_stale;   /* it must be read once more */
+	struct sriov *sriov;
 
 	struct monitor *monitor;
 	struct rdma_monitor *rdma_monitor;
@@ -119,6 +120,13 @@ void engine_start_rdma(struct engine *g); /* blocks: before the loop runs */
 void engine_refresh_rdma(struct engine *g);
 /* The facts with all that is known of the device's RDMA device. Asks for a newer table when they are news to it. */
 void engine_add_rdma(struct engine *g, struct device_facts *facts);
+
+/* engine_sriov.c */
+int engine_load_sriov(struct engine *g, struct error *e);
+/* A PF may have come, or left: after core was told of it. */
+void engine_look_sriov(struct engine *g);
+size_t engine_sriov_pending(const struct engine *g);
+void engine_close_sriov(struct engine *g, bool clean); /* not `clean`: its thread is in the kernel */
 
 /* engine_peers.c */
 int engine_start_api(struct engine *g, struct error *e);

@@ -85,6 +85,8 @@ static const struct flag flags[] = {
      "configuration profiles: only none in this version (\"cloud\" resolves none without a webhook and is taken as none)"},
     {"skip_headers", FLAG_BOOL, AT(klog_bool[4]), "false", FLAG_IGNORED, NULL, KLOG},
     {"skip_log_headers", FLAG_BOOL, AT(klog_bool[5]), "false", FLAG_IGNORED, NULL, KLOG},
+    {"sriov-config-dir", FLAG_STRING, AT(sriov_config_dir), "/etc/dranetd/sriov.d", FLAG_USED, NULL,
+     "directory of *.conf files that name PFs and how many VFs each shall have (packaging/sriov.md)"},
     {"state-dir", FLAG_STRING, AT(state_dir_flag), "", FLAG_USED, NULL,
      "directory of the claims' records; empty is the directory of --db-path, else /run/dranetd"},
     {"stderrthreshold", FLAG_STRING, AT(klog_text[3]), "2", FLAG_IGNORED, NULL, KLOG},

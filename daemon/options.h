@@ -32,6 +32,7 @@ struct options {
 	const char *nri_socket;
 	const char *state_dir_flag;
 	const char *cdi_dir;
+	const char *sriov_config_dir;
 	const char *log_format;
 	const char *check_filter;
 	const char *api_server; /* "host:port" or a URL; "" = as the credentials say */
