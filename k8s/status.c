@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,12 +15,11 @@ enum { STATUS_TIMEOUT_MS = 10000, CACHED_CLAIMS_MAX = 256, IPS_MAX = 16, MESSAGE
 
 /* When the conditions of each device last changed. Forgotten with the process, and for the claims least lately written when there are too
  * many; then a condition seems to have changed once more, which is all the harm. */
+enum condition { CONDITION_READY, CONDITION_NETWORK, CONDITION_RDMA_LINK, CONDITIONS };
 struct cached_device {
 	char pool[NAME_SIZE], device[DEVICE_NAME_SIZE], share_id[SHARE_ID_SIZE];
-	bool ready;
-	int64_t ready_since_s;
-	bool network; /* there is a NetworkReady condition */
-	int64_t network_since_s;
+	bool is[CONDITIONS]; /* Ready is told when it is not, too; the others only when they are */
+	int64_t since_s[CONDITIONS];
 };
 struct cached_claim {
 	char uid[UID_SIZE];
@@ -84,6 +84,21 @@ static struct cached_claim *cache_slot(struct status_cache *c, const char *uid)
 	return claim;
 }
 
+static bool condition_is(const struct device_status *d, enum condition c)
+{
+	switch (c) {
+	case CONDITION_READY:
+		return d->ready;
+	case CONDITION_NETWORK:
+		return d->ready && d->pod && d->pod->ifname[0];
+	case CONDITION_RDMA_LINK:
+		return d->ready && d->pod && d->pod->rdma.name[0] && d->pod->rdma.exclusive;
+	case CONDITIONS:
+		break;
+	}
+	return false;
+}
+
 /* Replace what is known of a claim by `devices` at `now_s`; returns the entries, one for each, or NULL. */
 static const struct cached_device *cache_update(struct status_cache *c, const char *uid, const struct device_status *devices, size_t n,
                                                 int64_t now_s)
@@ -95,13 +110,10 @@ static const struct cached_device *cache_update(struct status_cache *c, const ch
 	for (size_t i = 0; i < n; i++) {
 		const struct device_status *d = &devices[i];
 		const struct cached_device *old = cache_device(claim, d);
-		bool network = d->ready && d->pod;
-		fresh[i] = (struct cached_device){
-		    .ready = d->ready,
-		    .ready_since_s = old && old->ready == d->ready ? old->ready_since_s : now_s,
-		    .network = network,
-		    .network_since_s = network && old && old->network ? old->network_since_s : now_s,
-		};
+		for (enum condition k = 0; k < CONDITIONS; k++) {
+			fresh[i].is[k] = condition_is(d, k);
+			fresh[i].since_s[k] = old && old->is[k] == fresh[i].is[k] ? old->since_s[k] : now_s;
+		}
 		STR_COPY(fresh[i].pool, d->pool);
 		STR_COPY(fresh[i].device, d->device);
 		STR_COPY(fresh[i].share_id, d->share_id);
@@ -125,13 +137,24 @@ static json_t *condition_new(const char *type, bool status, const char *reason, 
 	                 json_text_new(text), "lastTransitionTime", time);
 }
 
-static json_t *conditions_new(const struct device_status *d, const struct cached_device *since)
+/* Of a device without a netdev the RDMA link comes first, as DRANET writes it (dranet-behaviour §7). */
+static json_t *conditions_new(const struct device_status *d, const struct cached_device *now)
 {
+	static const enum condition orders[][CONDITIONS] = {{CONDITION_READY, CONDITION_NETWORK, CONDITION_RDMA_LINK},
+	                                                    {CONDITION_RDMA_LINK, CONDITION_READY, CONDITION_NETWORK}};
+	static const char *const types[CONDITIONS] = {"Ready", "NetworkReady", "RDMALinkReady"};
+	const enum condition *order = orders[d->pod && !d->pod->ifname[0]];
 	json_t *list = json_array();
-	const char *reason = d->reason && *d->reason ? d->reason : d->ready ? "Ready" : "NotReady";
-	json_array_append_new(list, condition_new("Ready", d->ready, reason, d->message, since->ready_since_s));
-	if (since->network)
-		json_array_append_new(list, condition_new("NetworkReady", true, "NetworkReady", "", since->network_since_s));
+	for (size_t i = 0; i < CONDITIONS; i++) {
+		enum condition c = order[i];
+		const char *reason = types[c], *message = "";
+		if (c == CONDITION_READY) {
+			reason = d->reason && *d->reason ? d->reason : d->ready ? "Ready" : "NotReady";
+			message = d->message;
+		}
+		if (c == CONDITION_READY || now->is[c])
+			json_array_append_new(list, condition_new(types[c], now->is[c], reason, message, now->since_s[c]));
+	}
 	return list;
 }
 
@@ -218,9 +241,7 @@ static json_t *lease_new(const struct lease *l)
 	return lease;
 }
 
-/* status.devices[].data: {"dhcp": {"ipv4": …, "ipv6": …}}; NULL when there is no lease. It is at most some 4 KiB of the 10 that the API
- * server takes. */
-static json_t *data_new(const struct leases *leases)
+static json_t *dhcp_new(const struct leases *leases)
 {
 	if (!leases || (!leases->v4.held && !leases->v6.held))
 		return NULL;
@@ -229,7 +250,41 @@ static json_t *data_new(const struct leases *leases)
 		json_object_set_new(dhcp, "ipv4", lease_new(&leases->v4));
 	if (leases->v6.held)
 		json_object_set_new(dhcp, "ipv6", lease_new(&leases->v6));
-	return json_pack("{s:o}", "dhcp", dhcp);
+	return dhcp;
+}
+
+/* The GUID as sysfs and rdma(8) write it. Port and index of the GID are what programs like NCCL want to be told. */
+static json_t *rdma_new(const struct pod_state *pod)
+{
+	if (!pod || !pod->rdma.name[0])
+		return NULL;
+	const struct rdma_state *r = &pod->rdma;
+	json_t *rdma = json_object(), *nodes = json_array();
+	char guid[24];
+	snprintf(guid, sizeof(guid), "%04x:%04x:%04x:%04x", (unsigned)(r->guid >> 48), (unsigned)(r->guid >> 32 & 0xffff),
+	         (unsigned)(r->guid >> 16 & 0xffff), (unsigned)(r->guid & 0xffff));
+	json_object_set_new(rdma, "device", json_text_new(r->name));
+	if (r->guid)
+		json_object_set_new(rdma, "guid", json_string(guid));
+	if (*rdma_protocol_name(r->protocol))
+		json_object_set_new(rdma, "protocol", json_string(rdma_protocol_name(r->protocol)));
+	if (r->gid_port) {
+		json_object_set_new(rdma, "port", json_integer(r->gid_port));
+		json_object_set_new(rdma, "gid", address_text_new(&r->gid));
+		json_object_set_new(rdma, "gidIndex", json_integer(r->gid_index));
+	}
+	for (size_t i = 0; i < r->n_nodes; i++)
+		json_array_append_new(nodes, json_text_new(r->nodes[i].path));
+	set_list(rdma, "devices", nodes);
+	return rdma;
+}
+
+/* status.devices[].data: {"dhcp": {"ipv4": …, "ipv6": …}, "rdma": {…}}; NULL when there is neither. It is at most some 5 KiB of the 10 that
+ * the API server takes. */
+static json_t *data_new(const struct device_status *d)
+{
+	json_t *dhcp = dhcp_new(d->leases), *rdma = rdma_new(d->pod);
+	return dhcp || rdma ? json_pack("{s:o*, s:o*}", "dhcp", dhcp, "rdma", rdma) : NULL;
 }
 
 static json_t *device_new(const char *driver, const struct device_status *d, const struct cached_device *since)
@@ -238,9 +293,9 @@ static json_t *device_new(const char *driver, const struct device_status *d, con
 	                           conditions_new(d, since));
 	if (d->share_id && *d->share_id)
 		json_object_set_new(device, "shareID", json_string(d->share_id));
-	if (d->pod)
+	if (d->pod && d->pod->ifname[0])
 		json_object_set_new(device, "networkData", network_data_encode(d->pod));
-	json_t *data = data_new(d->leases);
+	json_t *data = data_new(d);
 	if (data)
 		json_object_set_new(device, "data", data);
 	return device;

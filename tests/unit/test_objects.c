@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "core/base/cleanup.h"
+#include "core/base/str.h"
 #include "k8s/api_private.h"
 #include "k8s/json_value.h"
 #include "k8s/objects.h"
@@ -547,6 +548,79 @@ static void test_status_of_leases(void **state)
 	assert_null(json_member(json_array_get(json_member(apply(&d, 1, 1000000000), "status.devices"), 0), "data.dhcp.ipv4.leaseSeconds"));
 }
 
+/* dranet-behaviour §7: which conditions, in which order. */
+static void test_status_of_rdma(void **state)
+{
+	static const struct {
+		const char *ifname, *rdma, *reason, *conditions;
+		bool exclusive;
+	} rows[] = {
+	    {"net1", "", "NetworkDeviceReady", "['Ready','NetworkReady']", false},
+	    {"net1", "mlx5_2", "NetworkDeviceReady", "['Ready','NetworkReady']", false},
+	    {"net1", "mlx5_2", "NetworkDeviceReady", "['Ready','NetworkReady','RDMALinkReady']", true},
+	    {"", "mlx5_0", "RDMAOnlyDeviceReady", "['Ready']", false},
+	    {"", "mlx5_0", "RDMAOnlyDeviceReady", "['RDMALinkReady','Ready']", true},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct pod_state pod = {.rdma = {.exclusive = rows[i].exclusive}};
+		const struct device_status d = {
+		    .pool = "p", .device = "d", .share_id = "", .ready = true, .reason = rows[i].reason, .message = "", .pod = &pod};
+		STR_COPY(pod.ifname, rows[i].ifname);
+		STR_COPY(pod.rdma.name, rows[i].rdma);
+		script(i, "PATCH", CLAIM_PATH "/status", 200, "{}");
+		const json_t *device = json_array_get(json_member(apply(&d, 1, 1000000000), "status.devices"), 0), *condition;
+		json_t *types = json_array();
+		size_t j;
+		json_array_foreach(json_object_get(device, "conditions"), j, condition)
+		{
+			const char *type = json_member_text(condition, "type");
+			json_array_append_new(types, json_string(type));
+			assert_string_equal(json_member_text(condition, "reason"), strcmp(type, "Ready") ? type : rows[i].reason);
+			assert_string_equal(json_member_text(condition, "status"), "True");
+		}
+		assert_json(types, rows[i].conditions);
+		json_decref(types);
+		assert_int_equal(json_object_get(device, "networkData") != NULL, rows[i].ifname[0] != 0);
+		assert_int_equal(json_object_get(device, "data") != NULL, rows[i].rdma[0] != 0);
+	}
+}
+
+static void test_status_data_of_rdma(void **state)
+{
+	struct pod_state pod = {.ifname = "net1",
+	                        .rdma = {.name = "mlx5_2",
+	                                 .guid = 0xb8599f0300c7d2e4,
+	                                 .protocol = RDMA_PROTOCOL_ROCE,
+	                                 .n_nodes = 2,
+	                                 .nodes = {{.path = "/dev/infiniband/uverbs2"}, {.path = "/dev/infiniband/rdma_cm"}},
+	                                 .gid_port = 1,
+	                                 .gid_index = 3}};
+	struct leases leases = {.references = 1, .v4 = {.held = true, .mtu = 1400}};
+	struct device_status d = {
+	    .pool = "p", .device = "d", .share_id = "", .ready = true, .reason = "NetworkDeviceReady", .message = "", .pod = &pod};
+	(void)state;
+	ip_address_parse("::ffff:10.9.0.1", &pod.rdma.gid);
+	for (size_t i = 0; i < 3; i++)
+		script(i, "PATCH", CLAIM_PATH "/status", 200, "{}");
+	assert_json(
+	    json_member(json_array_get(json_member(apply(&d, 1, 1000000000), "status.devices"), 0), "data"),
+	    "{'rdma':{'device':'mlx5_2','guid':'b859:9f03:00c7:d2e4','protocol':'roce','port':1,'gid':'::ffff:10.9.0.1','gidIndex':3,"
+	    "'devices':['/dev/infiniband/uverbs2','/dev/infiniband/rdma_cm']}}");
+	d.leases = &leases;
+	pod.rdma = (struct rdma_state){.name = "efa_0"};
+	assert_json(json_member(json_array_get(json_member(apply(&d, 1, 1000000000), "status.devices"), 0), "data"),
+	            "{'dhcp':{'ipv4':{'mtu':1400}},'rdma':{'device':'efa_0'}}");
+	/* The link's condition has a time of its own. */
+	pod.rdma.exclusive = true;
+	assert_json(
+	    json_member(json_array_get(json_member(apply(&d, 1, 1000000100), "status.devices"), 0), "conditions"),
+	    "[{'type':'Ready','status':'True','reason':'NetworkDeviceReady','message':'','lastTransitionTime':'2001-09-09T01:46:40Z'},"
+	    "{'type':'NetworkReady','status':'True','reason':'NetworkReady','message':'','lastTransitionTime':'2001-09-09T01:46:40Z'},"
+	    "{'type':'RDMALinkReady','status':'True','reason':'RDMALinkReady','message':'',"
+	    "'lastTransitionTime':'2001-09-09T01:48:20Z'}]");
+}
+
 static void test_status_refused(void **state)
 {
 	static const struct {
@@ -655,6 +729,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_status, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_status_of_leases, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_status_of_rdma, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_status_data_of_rdma, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_status_refused, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_status_cache_is_bounded, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_recorder, setup, teardown),
