@@ -144,7 +144,7 @@ static int read_nodes(struct node_reader *n, const struct rdma_wanted_nodes *wan
 int rdma_state_read(struct rdma *r, const char *name, const struct rdma_wanted_nodes *wanted, struct rdma_state *ret, struct error *e)
 {
 	struct rdma_device device;
-	enum rdma_netns_mode mode;
+	enum rdma_netns_mode mode = RDMA_NETNS_SHARED;
 	int result = rdma_find_name(r, name, &device, e);
 	if (result == 0)
 		result = rdma_mode(r, &mode, e);

@@ -149,8 +149,9 @@ static int is_there(int home_fd, int netns_fd, uint32_t index, bool *ret, struct
 {
 	struct rdma *there = NULL;
 	int r = open_there(home_fd, netns_fd, &there, e);
-	if (r == 0)
-		r = has_index(there, index, ret, e);
+	if (!there)
+		return r;
+	r = has_index(there, index, ret, e);
 	rdma_close(there);
 	return r;
 }

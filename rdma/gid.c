@@ -12,6 +12,7 @@
 #include "rdma/device.h"
 #include "rdma/gid.h"
 #include "rdma/socket.h"
+#include "rdma/sysfs.h"
 
 enum { GID_POLL_MS = 10, GID_TEXT_SIZE = 64, PORTS_MAX = 256, GIDS_MAX = 4096 };
 
@@ -45,21 +46,12 @@ int rdma_gid_rank(const struct ip_address *gid, const struct ip_prefix *addresse
 
 /* ---- sysfs ----------------------------------------------------------------------------------------------------------------------- */
 
-static int read_file(int directory, const char *path, char *buffer, size_t size)
-{
-	_cleanup_rdma_fd_ int fd = openat(directory, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return -errno;
-	ssize_t n = read(fd, buffer, size); /* an entry that is not in use has no type: EINVAL */
-	return n < 0 ? -errno : (int)n;
-}
-
 static bool is_roce_v2(int port, unsigned index)
 {
 	char path[48], type[32];
 	snprintf(path, sizeof(path), "gid_attrs/types/%u", index);
-	int n = read_file(port, path, type, sizeof(type));
-	return n >= 7 && strncmp(type, "RoCE v2", 7) == 0 && (n == 7 || type[7] == '\n');
+	/* An entry that is not in use has none: EINVAL. */
+	return rdma_sysfs_read(port, path, type, sizeof(type)) > 0 && (str_equal(type, "RoCE v2\n") || str_equal(type, "RoCE v2"));
 }
 
 struct search {
@@ -77,7 +69,7 @@ static bool look_at(struct search *s, int port, unsigned number, unsigned index)
 	char path[32], text[GID_TEXT_SIZE];
 	struct ip_address gid;
 	snprintf(path, sizeof(path), "gids/%u", index);
-	int n = read_file(port, path, text, sizeof(text));
+	int n = rdma_sysfs_read(port, path, text, sizeof(text));
 	if (n == -ENOENT)
 		return false;
 	if (n < 0 || rdma_gid_parse(text, (size_t)n, &gid) < 0)

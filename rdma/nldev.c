@@ -200,9 +200,9 @@ static uint8_t protocol_of(const char *text)
 	                                    [RDMA_PROTOCOL_IWARP] = "iw",
 	                                    [RDMA_PROTOCOL_USNIC] = "usnic",
 	                                    [RDMA_PROTOCOL_OPA] = "opa"};
-	for (uint8_t i = 0; i < ELEMENTS(words); i++)
+	for (size_t i = 0; i < ELEMENTS(words); i++)
 		if (words[i] && str_equal(words[i], text))
-			return i;
+			return (uint8_t)i;
 	return RDMA_PROTOCOL_UNKNOWN;
 }
 

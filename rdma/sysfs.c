@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,19 +13,10 @@
 
 enum { SYSFS_PATH_SIZE = 256, SYSFS_TEXT_SIZE = 64 };
 
-/* The length, or a negative errno. */
-static int read_text(int sysfs_fd, char text[SYSFS_TEXT_SIZE], const char *format, ...) __attribute__((format(printf, 3, 4)));
-static int read_text(int sysfs_fd, char text[SYSFS_TEXT_SIZE], const char *format, ...)
+int rdma_sysfs_read(int directory, const char *path, char *text, size_t size)
 {
-	char path[SYSFS_PATH_SIZE];
-	va_list args;
-	va_start(args, format);
-	int n = vsnprintf(path, sizeof(path), format, args);
-	va_end(args);
-	if (n < 0 || (size_t)n >= sizeof(path))
-		return -ENAMETOOLONG;
-	_cleanup_rdma_fd_ int fd = openat(sysfs_fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	ssize_t len = fd < 0 ? -1 : read(fd, text, SYSFS_TEXT_SIZE - 1);
+	_cleanup_rdma_fd_ int fd = openat(directory, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t len = fd < 0 ? -1 : read(fd, text, size - 1);
 	if (len < 0)
 		return -errno;
 	text[len] = 0;
@@ -40,22 +30,27 @@ static bool is_file_name(const char *name)
 
 static void add_master(int sysfs_fd, struct rdma_port *p)
 {
-	char text[SYSFS_TEXT_SIZE], *end;
-	if (!is_file_name(p->ifname) || read_text(sysfs_fd, text, "class/net/%s/master/ifindex", p->ifname) < 0)
+	char path[SYSFS_PATH_SIZE], text[SYSFS_TEXT_SIZE], *end;
+	if (!is_file_name(p->ifname))
+		return;
+	snprintf(path, sizeof(path), "class/net/%s/master/ifindex", p->ifname);
+	if (rdma_sysfs_read(sysfs_fd, path, text, sizeof(text)) < 0)
 		return;
 	long ifindex = strtol(text, &end, 10);
 	if (end == text || ifindex <= 0 || ifindex > INT32_MAX)
 		return;
 	p->master = (int32_t)ifindex;
-	p->bond = read_text(sysfs_fd, text, "class/net/%s/master/bonding/mode", p->ifname) >= 0;
+	snprintf(path, sizeof(path), "class/net/%s/master/bonding", p->ifname);
+	p->bond = faccessat(sysfs_fd, path, F_OK, 0) == 0;
 }
 
 /* The first GID of an InfiniBand port is its subnet's prefix and its GUID. */
 static void add_guid(int sysfs_fd, const struct rdma_device *d, struct rdma_port *p)
 {
-	char text[SYSFS_TEXT_SIZE];
+	char path[SYSFS_PATH_SIZE], text[SYSFS_TEXT_SIZE];
 	struct ip_address gid;
-	int n = read_text(sysfs_fd, text, "class/infiniband/%s/ports/%u/gids/0", d->name, p->number);
+	snprintf(path, sizeof(path), "class/infiniband/%s/ports/%u/gids/0", d->name, p->number);
+	int n = rdma_sysfs_read(sysfs_fd, path, text, sizeof(text));
 	if (n < 0 || rdma_gid_parse(text, (size_t)n, &gid) < 0)
 		return;
 	for (size_t i = 0; i < sizeof(p->guid); i++)
