@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Core: RDMA devices and their character devices, with and without a netdev, in both modes. nic0 and nic1 are given to a pod. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+
+#include "core_fixture.h"
+
+enum { DEVICES = 2, MINOR_ON_HOST = 192, MINOR_IN_POD = 200 };
+
+static struct world {
+	struct run run;
+	bool netdev, exclusive, roce;
+	bool hold_attach; /* attaches are not answered */
+	uint64_t held;
+	int attach_result;
+	bool attach_rdma;
+	uint32_t minor; /* of the uverbs in the pod */
+	/* What was seen: */
+	int token; /* the last, -1 = none */
+	struct rdma_node nodes[8];
+	size_t n_nodes, probes, tokens;
+	bool replied;
+	char error[ERROR_TEXT_MAX], reason[32], event[64];
+} w;
+
+static struct rdma_state rdma_of(size_t i, uint32_t minor)
+{
+	struct rdma_state s = {.name = "mlx5_0",
+	                       .guid = i + 1,
+	                       .exclusive = w.exclusive,
+	                       .n_nodes = 2,
+	                       .nodes = {{"/dev/infiniband/uverbs0", 231, 0, 0666, 0, 0}, {"/dev/infiniband/rdma_cm", 10, 58, 0666, 0, 0}}};
+	s.name[5] = s.nodes[0].path[22] = (char)('0' + i);
+	s.nodes[0].minor = minor + (uint32_t)i;
+	return s;
+}
+
+static struct device_facts rdma_facts(size_t i)
+{
+	struct device_facts f = facts_of(i);
+	if (!w.netdev) {
+		f.ifindex = 0;
+		f.ifname[0] = 0;
+	}
+	STR_COPY(f.rdma_device, rdma_of(i, 0).name);
+	f.rdma = true;
+	f.rdma_protocol = w.roce ? RDMA_PROTOCOL_ROCE : RDMA_PROTOCOL_IB;
+	return f;
+}
+
+static void see(struct device_facts f)
+{
+	feed(&w.run, (struct event){.type = EVENT_DEVICE, .device = &f});
+}
+
+static void begin(bool netdev, bool exclusive)
+{
+	w = (struct world){.netdev = netdev, .exclusive = exclusive, .token = -1, .minor = MINOR_IN_POD};
+	start(&w.run);
+	feed(&w.run, (struct event){.type = EVENT_RUNTIME_UP, .runtime = {.can_gate = true}});
+	feed(&w.run, (struct event){.type = EVENT_RECOVERED});
+	feed(&w.run, (struct event){.type = EVENT_INVENTORY_BEGIN});
+	for (size_t i = 0; i < DEVICES; i++)
+		see(rdma_facts(i));
+	feed(&w.run, (struct event){.type = EVENT_INVENTORY_END});
+	feed(&w.run, (struct event){.type = EVENT_UPLINKS, .uplinks = {.ifindexes = &(int32_t){0}}});
+}
+
+/* ---- the world ------------------------------------------------------------------------------------------------------------------- */
+
+static void answer_snapshot(const struct effect *f)
+{
+	size_t i = (size_t)(f->snapshot.device[3] - '0');
+	struct host_state host = {0};
+	if (w.netdev)
+		host = host_of(i);
+	assert_string_equal(f->snapshot.rdma_device, rdma_of(i, 0).name);
+	host.rdma = rdma_of(i, MINOR_ON_HOST);
+	feed(&w.run, (struct event){.type = EVENT_DONE, .done = {.op = f->op, .host = &host}});
+}
+
+static void answer_move(const struct effect *f)
+{
+	size_t i = (size_t)(f->move.plan->facts.name[3] - '0');
+	bool attach = f->type == EFFECT_ATTACH, in_pod = f->move.sandbox[0] && f->type != EFFECT_DETACH;
+	struct pod_state pod = {.rdma = rdma_of(i, w.exclusive ? w.minor : MINOR_ON_HOST)};
+	struct event e = {.type = EVENT_DONE, .done = {.op = f->op, .place = in_pod ? PLACE_POD : PLACE_HOST, .pod = &pod}};
+	STR_COPY(pod.ifname, f->move.plan->pod.ifname);
+	w.probes += f->type == EFFECT_PROBE;
+	if (attach && w.attach_result) {
+		e.done.result = w.attach_result;
+		e.done.place = PLACE_HOST;
+		e.done.rdma = w.attach_rdma;
+		e.done.error = "it cannot be moved";
+	}
+	feed(&w.run, e);
+}
+
+static void take_token(const struct effect *f)
+{
+	w.token = (int)f->token.token;
+	w.tokens++;
+	w.n_nodes = f->token.n_nodes;
+	assert_true(w.n_nodes <= ELEMENTS(w.nodes));
+	for (size_t i = 0; i < w.n_nodes; i++)
+		w.nodes[i] = f->token.nodes[i];
+}
+
+static void answer(const struct effect *f)
+{
+	if (f->type == EFFECT_TOKEN)
+		take_token(f);
+	if (f->type == EFFECT_REPLY_HOOK) {
+		w.replied = true;
+		STR_CUT(w.error, f->reply_hook.error ? f->reply_hook.error : "");
+	}
+	if (f->type == EFFECT_STATUS)
+		STR_CUT(w.reason, f->status.n ? f->status.devices[0].reason : "");
+	if (f->type == EFFECT_EVENT)
+		STR_CUT(w.event, f->event.reason);
+	if (f->type == EFFECT_SNAPSHOT)
+		answer_snapshot(f);
+	else if (f->type == EFFECT_ATTACH && w.hold_attach)
+		w.held = f->op;
+	else if (f->type == EFFECT_ATTACH || f->type == EFFECT_DETACH || f->type == EFFECT_PROBE)
+		answer_move(f);
+	else if (f->type == EFFECT_PIN)
+		feed(&w.run, (struct event){.type = EVENT_DONE, .done = {.op = f->op, .netns_inode = 42}});
+	else
+		perform(&w.run, f);
+}
+
+/* Everything that follows by itself, without waiting for any time. */
+static void settle(void)
+{
+	for (int i = 0; i < ROUNDS && w.run.fx.n; i++) {
+		struct effects fx = w.run.fx;
+		w.run.fx = (struct effects){0};
+		for (size_t k = 0; k < fx.n; k++)
+			answer(&fx.v[k]);
+		effects_free(&fx);
+	}
+	assert_int_equal(w.run.fx.n, 0);
+}
+
+static const char *prepare(const char *first, const char *second)
+{
+	const char *const configs[] = {first, second};
+	const struct claim_ref ref = claim("uid");
+	w.run.configs = configs;
+	w.run.n_configs = second ? 2 : 1;
+	w.run.answered = false;
+	feed(&w.run, (struct event){.type = EVENT_PREPARE, .request = {.call = 1, .claims = &ref, .n = 1, .deadline = UINT64_MAX}});
+	settle();
+	assert_true(w.run.answered);
+	return w.run.error;
+}
+
+static void hook(enum event_type type)
+{
+	const struct sandbox s = {
+	    .id = "sandbox", .pod = {.uid = "pod", .namespace_ = "default", .name = "pod"}, .netns = "/run/netns/pod"};
+	w.replied = false;
+	feed(&w.run, (struct event){.type = type, .hook = {.call = 2, .sandbox = &s, .deadline = UINT64_MAX}});
+	settle();
+}
+
+static void finish(void)
+{
+	struct core_counts counts;
+	core_count(w.run.core, &counts);
+	assert_int_equal(counts.impossible, 0);
+	end(&w.run);
+}
+
+static void assert_nodes(uint32_t minor)
+{
+	assert_int_equal(w.n_nodes, 3); /* rdma_cm is one for both */
+	assert_string_equal(w.nodes[0].path, "/dev/infiniband/uverbs0");
+	assert_string_equal(w.nodes[1].path, "/dev/infiniband/rdma_cm");
+	assert_string_equal(w.nodes[2].path, "/dev/infiniband/uverbs1");
+	assert_int_equal(w.nodes[0].minor, minor);
+	assert_int_equal(w.nodes[2].minor, minor + 1);
+}
+
+/* ---- tests ----------------------------------------------------------------------------------------------------------------------- */
+
+/* The nodes stay what they are, so a container may be made while the netdevs are on their way. */
+static void test_shared(void **state)
+{
+	(void)state;
+	begin(true, false);
+	assert_string_equal(prepare("{}", "{}"), "");
+	w.hold_attach = true;
+	hook(EVENT_RUN_SANDBOX);
+	assert_true(w.replied);
+	assert_string_equal(w.error, "");
+	assert_int_equal(w.token, TOKEN_PENDING);
+	assert_nodes(MINOR_ON_HOST);
+	finish();
+
+	begin(true, false);
+	assert_string_equal(prepare("{}", "{}"), "");
+	hook(EVENT_RUN_SANDBOX);
+	assert_int_equal(w.token, TOKEN_FINAL);
+	assert_nodes(MINOR_ON_HOST);
+	assert_string_equal(w.reason, "NetworkDeviceReady");
+	hook(EVENT_STOP_SANDBOX);
+	assert_int_equal(w.token, TOKEN_NONE);
+	assert_int_equal(w.n_nodes, 0);
+	finish();
+}
+
+/* Nobody knows the numbers before the move: the runtime must not make containers yet. */
+static void test_exclusive(void **state)
+{
+	(void)state;
+	begin(true, true);
+	assert_string_equal(prepare("{}", "{}"), "");
+	w.hold_attach = true;
+	hook(EVENT_RUN_SANDBOX);
+	assert_false(w.replied);
+	assert_true(w.token == -1 || w.token == TOKEN_NONE);
+	assert_true(w.held != 0);
+	finish();
+
+	begin(true, true);
+	assert_string_equal(prepare("{}", "{}"), "");
+	hook(EVENT_RUN_SANDBOX);
+	assert_true(w.replied);
+	assert_string_equal(w.error, "");
+	assert_int_equal(w.token, TOKEN_FINAL);
+	assert_nodes(MINOR_IN_POD);
+
+	/* Somebody made them anew in the pod: the next container gets those. */
+	w.minor = MINOR_IN_POD + 10;
+	feed(&w.run, (struct event){.type = EVENT_POD_DEVICE_GONE, .pod_device_gone = {.sandbox = "sandbox"}});
+	settle();
+	assert_int_equal(w.probes, 2);
+	assert_int_equal(w.token, TOKEN_FINAL);
+	assert_nodes(MINOR_IN_POD + 10);
+	finish();
+}
+
+static void test_without_netdev(void **state)
+{
+	(void)state;
+	for (int exclusive = 0; exclusive < 2; exclusive++) {
+		begin(false, exclusive);
+		/* Two of them have no names that could clash. */
+		assert_string_equal(prepare("{rdma: {umad: false}}", "{}"), "");
+		hook(EVENT_RUN_SANDBOX);
+		assert_string_equal(w.error, "");
+		assert_int_equal(w.token, TOKEN_FINAL);
+		assert_nodes(exclusive ? MINOR_IN_POD : MINOR_ON_HOST);
+		assert_string_equal(w.reason, "RDMAOnlyDeviceReady");
+		/* In shared mode the host goes on to see it; that tells nothing. */
+		size_t probes = w.probes;
+		see(rdma_facts(0));
+		settle();
+		assert_int_equal(w.probes, probes + exclusive);
+		probes = w.probes;
+		feed(&w.run, (struct event){.type = EVENT_DEVICE_GONE, .device_gone = "nic1"});
+		settle();
+		assert_int_equal(w.probes, probes + !exclusive);
+		hook(EVENT_STOP_SANDBOX);
+		assert_int_equal(w.token, TOKEN_NONE);
+		finish();
+	}
+}
+
+static void test_refused(void **state)
+{
+	(void)state;
+	begin(false, false);
+	assert_string_equal(prepare("{interface: {name: net1}, routes: [{destination: '0.0.0.0/0', scope: 253}]}", NULL),
+	                    "device nic0: interface.name: cannot be set: the device has no network interface; routes: cannot be set: the "
+	                    "device has no network interface");
+	assert_string_equal(prepare("{rdma: {umad: true}}", NULL),
+	                    "device nic0: rdma.umad: the RDMA device \"mlx5_0\" has no such character device");
+	finish();
+	/* Its netdev is in somebody's namespace. */
+	begin(false, false);
+	w.roce = true;
+	see(rdma_facts(0));
+	assert_string_equal(prepare("{}", NULL), "device nic0: it has no network interface in the host's namespace");
+	finish();
+}
+
+/* A PCI function is there without its netdev, and names its RDMA device: that is not the device that came home. */
+static void test_function_without_its_netdev(void **state)
+{
+	(void)state;
+	begin(true, false);
+	assert_string_equal(prepare("{}", NULL), "");
+	hook(EVENT_RUN_SANDBOX);
+	assert_int_equal(w.token, TOKEN_FINAL);
+	struct device_facts bare = rdma_facts(0);
+	bare.ifindex = 0;
+	bare.ifname[0] = 0;
+	see(bare);
+	settle();
+	assert_int_equal(w.probes, 0);
+	see(rdma_facts(0));
+	settle();
+	assert_int_equal(w.probes, 1);
+	see(bare);
+	hook(EVENT_STOP_SANDBOX);
+	const struct claim_ref ref = claim("uid");
+	w.run.answered = false;
+	feed(&w.run, (struct event){.type = EVENT_UNPREPARE, .request = {.call = 3, .claims = &ref, .n = 1, .deadline = UINT64_MAX}});
+	settle();
+	assert_true(w.run.answered);
+	assert_string_equal(w.run.error, "");
+	/* The next claim is faster than the monitor, and gets all of it. */
+	assert_string_equal(prepare("{interface: {name: net1}}", NULL), "");
+	finish();
+}
+
+static void test_events(void **state)
+{
+	(void)state;
+	for (int rdma = 0; rdma < 2; rdma++) {
+		begin(true, true);
+		assert_string_equal(prepare("{}", NULL), "");
+		w.attach_result = -EOPNOTSUPP;
+		w.attach_rdma = rdma;
+		hook(EVENT_RUN_SANDBOX);
+		assert_true(w.replied);
+		assert_string_equal(w.error, "claim default/claim: device nic0 is not in the pod: it cannot be moved");
+		assert_string_equal(w.event, rdma ? "RDMADeviceAttachFailed" : "NetworkDeviceAttachFailed");
+		finish();
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_shared),
+	    cmocka_unit_test(test_exclusive),
+	    cmocka_unit_test(test_without_netdev),
+	    cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_function_without_its_netdev),
+	    cmocka_unit_test(test_events),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
