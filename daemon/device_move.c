@@ -281,10 +281,22 @@ static void undo(const struct half *h, struct move_result *ret, struct error *e)
 		note(ret->differences, sizeof(ret->differences), "%s", home.differences);
 }
 
+/* An RDMA device that changes its namespace takes what stands on it down: IPoIB interfaces are made anew. */
+static int check_netdev(const struct half *h, struct error *e)
+{
+	struct move_result now;
+	int r = has_netdev(h->plan) ? mover_probe(h->d->mover, h->plan, h->netns_fd, &now, e) : 0;
+	if (r < 0 || !has_netdev(h->plan) || now.place == PLACE_POD)
+		return r;
+	return error_set(e, -ENODEV, "%s did not outlive the move of its RDMA device %s", h->plan->host.ifname, h->plan->host.rdma.name);
+}
+
 static int attach_rdma(const struct half *h, struct device_result *ret, struct error *e)
 {
 	struct pod_state *pod = &ret->move.pod;
 	int r = half_move_in(h, e);
+	if (r == 0)
+		r = check_netdev(h, e);
 	if (r == 0)
 		r = half_read(h, NODE_WAIT_MS, GID_WAIT_MS, pod, e);
 	if (r == 0) {

@@ -321,6 +321,27 @@ static void test_function_without_its_netdev(void **state)
 	finish();
 }
 
+/* IPoIB that is not offered carries the default route: in exclusive mode it would go with its function. */
+static void test_uplink_on_a_function(void **state)
+{
+	(void)state;
+	for (int exclusive = 0; exclusive < 2; exclusive++) {
+		begin(false, exclusive);
+		struct device_facts function = rdma_facts(0), ipoib = {.name = "ib0", .ifname = "ib0", .ifindex = 30, .hidden = true};
+		STR_COPY(ipoib.pci_address, function.pci_address);
+		function.rdma_exclusive = exclusive;
+		see(function);
+		see(ipoib);
+		feed(&w.run, (struct event){.type = EVENT_UPLINKS, .uplinks = {.ifindexes = &(int32_t){30}, .n = 1}});
+		const char *error = prepare("{}", NULL);
+		if (exclusive)
+			assert_non_null(strstr(error, "default route"));
+		else
+			assert_string_equal(error, "");
+		finish();
+	}
+}
+
 static void test_events(void **state)
 {
 	(void)state;
@@ -345,6 +366,7 @@ int main(void)
 	    cmocka_unit_test(test_without_netdev),
 	    cmocka_unit_test(test_refused),
 	    cmocka_unit_test(test_function_without_its_netdev),
+	    cmocka_unit_test(test_uplink_on_a_function),
 	    cmocka_unit_test(test_events),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

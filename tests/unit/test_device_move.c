@@ -31,9 +31,10 @@ static struct world {
 	char name[ATTRIBUTE_TEXT_SIZE];
 	int inside; /* the namespace of the thread */
 	int fail_move_in, fail_move_home, fail_read, fail_netdev, fail_rename;
-	bool kept_home;  /* the netdev cannot be undone */
-	unsigned late;   /* looks at the host until the kernel has given it back */
-	unsigned opened; /* sockets and descriptors */
+	bool ends_netdev; /* the move of the RDMA device does */
+	bool kept_home;   /* the netdev cannot be undone */
+	unsigned late;    /* looks at the host until the kernel has given it back */
+	unsigned opened;  /* sockets and descriptors */
 	char did[256];
 	bool gid_in_pod;
 } w;
@@ -112,6 +113,8 @@ int rdma_move(struct rdma *r, uint32_t index, int netns_fd, struct error *e)
 	if (failure)
 		return error_set(e, failure, "the kernel says no");
 	w.rdma = in ? PLACE_POD : PLACE_HOST;
+	if (w.ends_netdev)
+		w.netdev = w.rdma == PLACE_HOST ? PLACE_HOST : PLACE_GONE;
 	return 0;
 }
 
@@ -237,7 +240,7 @@ int mover_snapshot(struct mover *m, int32_t ifindex, const char *ifname, struct 
 static struct attach_plan plan_of(bool netdev, bool exclusive)
 {
 	struct attach_plan p = {.facts = {.ifindex = netdev ? 9 : 0},
-	                        .host = {.rdma = {.name = "mlx5_0", .guid = 7, .index = 3, .exclusive = exclusive}}};
+	                        .host = {.ifname = "ib0", .rdma = {.name = "mlx5_0", .guid = 7, .index = 3, .exclusive = exclusive}}};
 	network_config_init(&p.pod);
 	return p;
 }
@@ -370,6 +373,15 @@ static const struct attach_row attach_rows[] = {
      .rdma = PLACE_HOST,
      .did = "netdev-in rdma-home",
      .text = "no room"},
+    {.what = "IPoIB",
+     .in = {.ends_netdev = true},
+     .result = -ENODEV,
+     .place = PLACE_HOST,
+     .netdev = PLACE_HOST,
+     .rdma = PLACE_HOST,
+     .did = "netdev-in rdma-in rdma-home",
+     .text = "ib0 did not outlive the move of its RDMA device mlx5_0",
+     .of_rdma = true},
     {.what = "no RDMA",
      .in = {.no_rdma = true},
      .result = -ENODEV,
