@@ -15,6 +15,7 @@ struct claim *claim_new(struct core *c, const struct claim_ref *ref)
 	claim->record.ref = *ref;
 	claim->store_retry.at = claim->token_retry.at = claim->status_retry.at = NEVER;
 	claim->token = claim->token_next = TOKEN_UNSURE;
+	claim->token_nodes = DIGEST_SEED; /* of none */
 	LIST_ADD(c->claims, c->n_claims, claim);
 	return claim;
 }

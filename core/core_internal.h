@@ -127,7 +127,8 @@ struct waiter {
 	size_t n;
 	char pod_uid[UID_SIZE];
 	char sandbox[SANDBOX_ID_SIZE];
-	bool run; /* RunPodSandbox: an error ends the sandbox */
+	bool run;       /* RunPodSandbox: an error ends the sandbox */
+	uint64_t nodes; /* CreateContainer: of the character devices that the container was made with, a digest */
 };
 
 struct core {
@@ -267,6 +268,8 @@ void status_done(struct core *c, struct claim *claim, const struct event *e);
 struct waiter *waiter_add(struct core *c, enum waiter_kind kind, uint64_t call, uint64_t deadline);
 void waiters_settle(struct core *c, const char *uid, const char *error); /* of a Prepare */
 void waiters_check(struct core *c);
+/* A digest of the character devices that the CDI files of its pod give now. */
+uint64_t waiter_nodes(const struct core *c, const struct waiter *w);
 void waiters_drop_hooks(struct core *c); /* the runtime is gone: nobody listens */
 void waiter_free(struct waiter *w);
 void hook_reply(struct core *c, uint64_t call, const char *error);

@@ -163,6 +163,7 @@ static void sandbox_run(struct core *c, const struct event *e, enum waiter_kind 
 	w->run = run;
 	STR_COPY(w->pod_uid, s->pod.uid);
 	STR_COPY(w->sandbox, s->id);
+	w->nodes = waiter_nodes(c, w);
 }
 
 static void sandbox_stop(struct core *c, const struct event *e)

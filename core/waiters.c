@@ -207,6 +207,21 @@ static bool hook_concerns(const struct claim *claim, const struct waiter *w)
 	return str_equal(claim->record.pod.uid, w->pod_uid) && claim->record.wants_pod && str_equal(claim->record.sandbox.id, w->sandbox);
 }
 
+/* A file that is just being written may give the old or the new ones: that is like neither. */
+uint64_t waiter_nodes(const struct core *c, const struct waiter *w)
+{
+	uint64_t digest = DIGEST_SEED;
+	for (size_t i = 0; i < c->n_claims; i++) {
+		const struct claim *claim = c->claims[i];
+		if (!hook_concerns(claim, w))
+			continue;
+		digest = digest_add(digest, &claim->token_nodes, sizeof(claim->token_nodes));
+		if (claim->token_op && claim->token_nodes_next != claim->token_nodes)
+			digest = digest_add(digest, &claim->token_nodes_next, sizeof(claim->token_nodes_next));
+	}
+	return digest;
+}
+
 static bool hook_answered(struct core *c, const struct waiter *w, bool late)
 {
 	char error[ERROR_TEXT_MAX] = "";
@@ -223,6 +238,9 @@ static bool hook_answered(struct core *c, const struct waiter *w, bool late)
 	}
 	if (all == 0 && !late)
 		return false;
+	/* A driver that was bound again, or an attach that was done again, makes them under other numbers: the container has the old. */
+	if (all > 0 && w->kind == WAIT_CREATE && !w->run && waiter_nodes(c, w) != w->nodes)
+		(void)snprintf(error, sizeof(error), "the pod's character devices were made anew meanwhile: try again");
 	/* A stop that is late is no failure: the work goes on, and Unprepare waits for it. */
 	if (all == 0 && w->kind != WAIT_STOP)
 		(void)snprintf(error, sizeof(error), "the pod's devices are still on their way into it: try again");

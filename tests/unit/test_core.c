@@ -145,6 +145,88 @@ static void test_status_of_an_earlier_use_is_answered(void **state)
 	end(&r);
 }
 
+/* ---- character devices ----------------------------------------------------------------------------------------------------------- */
+
+static struct rdma_state rdma_with(uint32_t minor)
+{
+	return (struct rdma_state){
+	    .name = "rocep0", .n_nodes = 1, .nodes = {{.path = "/dev/infiniband/uverbs0", .major = 231, .minor = minor}}};
+}
+
+/* The character device has this number; what is asked of the mover is left to the test. */
+static void answer_with(struct run *r, const struct effect *f, uint32_t minor, uint64_t *attach)
+{
+	struct host_state host = host_of(0);
+	struct event e = {.type = EVENT_DONE, .done = {.op = f->op, .netns_inode = 1}};
+	host.rdma = rdma_with(minor);
+	if (f->type == EFFECT_SNAPSHOT)
+		e.done.host = &host;
+	if (f->type == EFFECT_ATTACH)
+		*attach = f->op;
+	else if (f->type == EFFECT_CLAIM_GET)
+		answer_read(r, f);
+	else if (f->op)
+		feed(r, e);
+}
+
+/* Until nothing is left to do. Whether a hook was answered, and how. */
+static bool work(struct run *r, uint32_t minor, uint64_t *attach)
+{
+	bool answered = false;
+	while (r->fx.n > 0) {
+		struct effects fx = r->fx;
+		r->fx = (struct effects){0};
+		for (size_t i = 0; i < fx.n; i++) {
+			const struct effect *f = &fx.v[i];
+			if (f->type == EFFECT_REPLY_HOOK) {
+				answered = true;
+				STR_CUT(r->error, f->reply_hook.error ? f->reply_hook.error : "");
+			}
+			answer_with(r, f, minor, attach);
+		}
+		effects_free(&fx);
+	}
+	return answered;
+}
+
+static void hook(struct run *r, enum event_type type)
+{
+	static const struct sandbox sandbox = {.id = "sandbox", .pod = {.uid = "pod"}, .netns = "/run/netns/pod"};
+	feed(r, (struct event){.type = type, .hook = {.call = 1, .sandbox = &sandbox, .deadline = UINT64_MAX}});
+}
+
+/* Its driver was bound again between Prepare and attach: the container was made with a number that is nobody's by now. The next one is
+ * made with the right one. */
+static void test_character_devices_made_anew(void **state)
+{
+	(void)state;
+	static const char *const configs[] = {"{}"};
+	const struct claim_ref ref = claim("first");
+	const struct pod_state pod = {.ifname = "eth0", .rdma = rdma_with(2)};
+	uint64_t attach = 0;
+	struct run r;
+	start(&r);
+	see_devices(&r, 1);
+	feed(&r, (struct event){.type = EVENT_RUNTIME_UP, .runtime = {.can_gate = true}});
+	r.configs = configs;
+	r.n_configs = 1;
+	feed(&r, (struct event){.type = EVENT_PREPARE, .request = {.call = 1, .claims = &ref, .n = 1, .deadline = UINT64_MAX}});
+	work(&r, 1, &attach);
+	hook(&r, EVENT_RUN_SANDBOX);
+	assert_true(work(&r, 1, &attach));
+	assert_string_equal(r.error, "");
+	hook(&r, EVENT_CREATE_CONTAINER);
+	assert_false(work(&r, 1, &attach));
+	assert_true(attach > 0);
+	feed(&r, (struct event){.type = EVENT_DONE, .done = {.op = attach, .place = PLACE_POD, .pod = &pod}});
+	assert_true(work(&r, 2, &attach));
+	assert_non_null(strstr(r.error, "made anew"));
+	hook(&r, EVENT_CREATE_CONTAINER);
+	assert_true(work(&r, 2, &attach));
+	assert_string_equal(r.error, "");
+	end(&r);
+}
+
 /* ---- names in a pod -------------------------------------------------------------------------------------------------------------- */
 
 static void test_names_in_a_pod(void **state)
@@ -183,6 +265,7 @@ int main(void)
 	    cmocka_unit_test(test_prepared_again_before_its_status_is_told),
 	    cmocka_unit_test(test_refused_before_its_status_is_told),
 	    cmocka_unit_test(test_status_of_an_earlier_use_is_answered),
+	    cmocka_unit_test(test_character_devices_made_anew),
 	    cmocka_unit_test(test_names_in_a_pod),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
