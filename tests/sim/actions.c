@@ -136,6 +136,7 @@ static void device_boots(struct sim *s, int i)
 		d->ifindex += sim_choose(s, 2) ? 100 : 0;
 	}
 	d->place = d->exists ? ON_HOST : NOWHERE;
+	d->minor = ++s->last_minor;
 	d->named = true;
 	d->lost = false;
 	d->lease = d->pod_lease = 0; /* in the time that it took, the server gave it to somebody else */
@@ -180,7 +181,7 @@ static void world_reboot(struct sim *s)
 static void device_unplugged(struct sim *s, int i)
 {
 	struct wdevice *d = &s->devices[i];
-	d->lost |= d->place >= 0;
+	d->lost |= d->place >= 0 || device_stays(s, i);
 	device_left(s, i);
 	d->exists = false;
 	d->place = NOWHERE;
@@ -200,10 +201,13 @@ static void device_plugged(struct sim *s, int i)
 	                      .place = ON_HOST,
 	                      .named = true,
 	                      .home = d->home,
-	                      .mtu = d->home};
+	                      .mtu = d->home,
+	                      .minor = ++s->last_minor};
 	if (s->devices[5].lower != s->devices[4].ifindex)
 		s->devices[5].told = false;
 	s->devices[5].lower = s->devices[4].ifindex;
+	if (s->fabric)
+		return;
 	if (s->devices[3].master != s->devices[2].ifindex)
 		s->devices[3].told = false;
 	s->devices[3].master = s->devices[2].ifindex;
@@ -214,11 +218,13 @@ static void device_changes(struct sim *s, int i)
 	struct wdevice *d = &s->devices[i];
 	switch (sim_choose(s, 5)) {
 	case 0:
-		if (d->exists)
-			device_unplugged(s, i);
-		else
+		if (!d->exists) {
 			device_plugged(s, i);
-		sim_say(s, "kernel: nic%d %s", i, d->exists ? "appears" : "vanishes");
+		} else {
+			device_unplugged(s, i);
+			d->bound = device_is_vf(s, i) && sim_choose(s, 2);
+		}
+		sim_say(s, "kernel: nic%d %s", i, d->exists ? "appears" : d->bound ? "is bound for user space" : "vanishes");
 		break;
 	case 1: /* the host's administrator, on a device no claim holds */
 		if (d->exists && d->place == ON_HOST && d->named && !device_taken(s, i))
@@ -227,14 +233,14 @@ static void device_changes(struct sim *s, int i)
 	case 2: /* a privileged process in the pod puts it on the host */
 		if (d->exists && d->place >= 0) {
 			device_left(s, i);
-			d->place = ON_HOST;
+			device_put(s, i, ON_HOST);
 			d->named = sim_choose(s, 2);
 			d->lost = true;
 			sim_say(s, "kernel: nic%d is put on the host", i);
 		}
 		break;
 	default:
-		if (d->exists && d->place == ON_HOST) {
+		if (d->exists && d->place == ON_HOST && device_has_netdev(s, i)) {
 			d->default_route = !d->default_route;
 			s->uplinks_told = false;
 			sim_say(s, "kernel: nic%d %s the default route", i, d->default_route ? "carries" : "loses");
@@ -372,7 +378,7 @@ static void news(struct sim *s)
 			tell_left(s, (n + k) % s->n_sandboxes);
 			return;
 		}
-	if (!s->devices[i].told)
+	if (!device_told(s, i))
 		tell_device(s, i);
 	else if (!s->api_down && s->published != s->want_published)
 		tell_published(s);
@@ -423,7 +429,7 @@ void world_heal(struct sim *s)
 		if (!s->uplinks_told)
 			tell_uplinks(s);
 		for (int i = 0; i < DEVICES; i++)
-			if (!s->devices[i].told)
+			if (!device_told(s, i))
 				tell_device(s, i);
 		for (int i = 0; i < s->n_sandboxes; i++)
 			while (s->sandboxes[i].left)

@@ -75,7 +75,7 @@ static void prepared(struct sim *s, int pod, const struct effect *reply, uint64_
 		if (reply->reply.answers[i].error && left > 5000 && strstr(reply->reply.answers[i].error, "still being prepared"))
 			sim_break(s, "promise 4: Prepare of %s was answered without a reason, in no need of haste", c->ref.uid);
 		if (!reply->reply.answers[i].error && c->bad_config)
-			sim_break(s, "promise 8: a claim with mtu 0 was prepared");
+			sim_break(s, "promise 8: a claim was prepared with what its device cannot have");
 		if (!reply->reply.answers[i].error && !c->prepared && c->n != reply->reply.answers[i].n_devices)
 			sim_break(s, "promise 4: the answer for %s misses devices", c->ref.uid);
 		c->prepared = c->prepared || !reply->reply.answers[i].error;
@@ -186,6 +186,8 @@ void call_answered(struct sim *s, uint64_t id, const struct effect *reply)
 		uint64_t left = c->deadline > s->now ? c->deadline - s->now : 0;
 		if (c->kind == CALL_CREATE && !error)
 			check_let_in(s, c->pod);
+		if (c->kind == CALL_RUN && !error)
+			check_run_answered(s, c->pod);
 		if (c->kind == CALL_STOP)
 			check_stop_answered(s, s->pods[c->pod].sandbox, left);
 		if (c->kind == CALL_STRAY)

@@ -17,13 +17,15 @@ void check_container_start(struct sim *s, int pod)
 			const struct wdevice *d = &s->devices[c->devices[i]];
 			if (!d->exists || d->lost)
 				continue;
+			if (device_stays(s, c->devices[i]))
+				continue;
 			if (d->place != p->sandbox)
 				sim_break(s, "promise 2: a container of pod %d runs in sb%d, nic%d is %s", pod, p->sandbox, c->devices[i],
 				          d->place == ON_HOST ? "on the host" : "elsewhere");
 			else if (d->mtu != 3000u + (uint32_t)c->devices[i])
 				sim_break(s, "promise 2: a container of pod %d runs, nic%d is not configured (mtu %u)", pod, c->devices[i],
 				          d->mtu);
-			else if (c->dhcp && !d->lease_ended && (!d->pod_lease || !d->lease))
+			else if (c->dhcp && device_has_netdev(s, c->devices[i]) && !d->lease_ended && (!d->pod_lease || !d->lease))
 				sim_break(s, "promise 2: a container of pod %d runs, nic%d %s", pod, c->devices[i],
 				          d->pod_lease ? "has an address that was given back" : "has no address");
 		}
@@ -37,6 +39,7 @@ void check_let_in(struct sim *s, int pod)
 	for (int k = 0; k < CLAIMS_PER_POD; k++)
 		if (p->claims[k].used && !p->claims[k].marker)
 			sim_break(s, "promise 2: a container of pod %d is let in without the marker of %s", pod, p->claims[k].ref.uid);
+	check_nodes(s, pod);
 }
 
 /* Promise 1: a namespace that nobody holds dies when its stop is answered; there was time to try again. */
@@ -66,7 +69,7 @@ void check_unprepared(struct sim *s, const char *uid)
 static bool all_told(const struct sim *s)
 {
 	for (int i = 0; i < DEVICES; i++)
-		if (!s->devices[i].told)
+		if (!device_told(s, i))
 			return false;
 	return s->uplinks_told;
 }
@@ -88,8 +91,29 @@ static void check_look(struct sim *s, const struct effect *f)
 	STR_COPY(d->looked_for, f->move.claim.uid);
 }
 
+/* Whoever has a PF rules its VFs. */
+static void check_pf(struct sim *s, const char *device, bool prepare)
+{
+	char name[DEVICE_NAME_SIZE];
+	STR_CUT(name, device);
+	if (!device_is_pf(s, device_index(name)) || s->devices[device_index(name)].place != ON_HOST || !all_told(s))
+		return;
+	/* A claim that is older than those of its VFs keeps it. */
+	bool claimed = false;
+	for (size_t i = 0; i < s->n_records; i++)
+		for (size_t k = 0; !s->records[i].unprepared && k < s->records[i].n; k++)
+			claimed |= str_equal(s->records[i].devices[k].device, name);
+	const char *why = pf_is_ruled_out(s, prepare && !claimed);
+	if (why)
+		sim_break(s, "promise 1: the PF %s is %s, and %s", name, prepare ? "prepared" : "attached", why);
+}
+
 void check_begin(struct sim *s, const struct effect *f)
 {
+	if (f->type == EFFECT_SNAPSHOT)
+		check_pf(s, f->snapshot.device, true);
+	if (f->type == EFFECT_ATTACH)
+		check_pf(s, f->move.plan->facts.name, false);
 	if (s->failing && f->type == s->failed_type && str_equal(effect_subject(f), s->failed_subject))
 		sim_break(s, "promise 4: what failed for %s is begun again without a pause", s->failed_subject);
 	if (f->type == EFFECT_PROBE && s->telling_left)
@@ -183,7 +207,8 @@ void check_told(struct sim *s, const struct pending *p)
 
 void check_status_entry(struct sim *s, const struct effect *f, const struct device_status *d)
 {
-	if (d->ready != str_equal(d->reason, "NetworkDeviceReady") || d->ready != (d->pod != NULL))
+	const char *ready = device_has_netdev(s, device_index(d->device)) ? "NetworkDeviceReady" : "RDMAOnlyDeviceReady";
+	if (d->ready != str_equal(d->reason, ready) || d->ready != (d->pod != NULL))
 		sim_break(s, "promise 6: the status of %s contradicts itself: %s", f->status.claim.uid, d->reason);
 	if (s->devices[device_index(d->device)].half && !*d->message)
 		sim_break(s, "promise 6: the status of %s says nothing of a failed undo (%s)", f->status.claim.uid, d->reason);
@@ -209,6 +234,7 @@ void check_perform(struct sim *s, const struct effect *f)
 	if (f->type != EFFECT_TOKEN || f->token.token != TOKEN_PENDING)
 		return;
 	int sandbox = (int)f->token.sandbox_pid - 1000;
+	check_pending_nodes(s, claim_by_uid(s, f->token.claim.uid, NULL));
 	if (!s->connected)
 		sim_break(s, "promise 2: a pending CDI file of %s, and no hook to hold a container back", f->token.claim.uid);
 	else if (sandbox < 0 || !s->sandboxes[sandbox].pinned)
@@ -229,7 +255,7 @@ void check_record(struct sim *s, const struct claim_record *r)
 				if (another && str_equal(r->devices[i].device, other->devices[j].device))
 					sim_break(s, "promise 1: the records of %s and %s both name %s", r->ref.uid, other->ref.uid,
 					          r->devices[i].device);
-				if ((another || i != j) && str_equal(r->pod.uid, other->pod.uid) &&
+				if ((another || i != j) && str_equal(r->pod.uid, other->pod.uid) && *mine->pod.ifname &&
 				    str_equal(mine->pod.ifname, theirs->pod.ifname))
 					sim_break(s, "promise 8: two devices of %s are to be called %s", r->pod.uid, mine->pod.ifname);
 			}
@@ -253,7 +279,14 @@ static void check_device(const struct core_device_view *d, void *user)
 	if (d->offered && all_told(s) && w->place == ON_HOST && d->state != DEVICE_ATTACHED && !d->busy && device_is_uplink(s, i) &&
 	    d->place == PLACE_HOST)
 		sim_break(s, "promise 7: nic%d carries the node's route and is offered", i);
-	if (v->rest && d->offered && !w->exists)
+	if (d->offered && !d->claim && all_told(s) && device_is_pf(s, i)) {
+		const char *why = pf_is_ruled_out(s, true);
+		if (why)
+			sim_break(s, "promise 1: the PF nic%d is offered, and %s", i, why);
+	}
+	if (v->rest && !d->offered && w->exists && w->place == ON_HOST && !device_is_uplink(s, i) && (!device_is_pf(s, i) || pf_is_free(s)))
+		sim_break(s, "promise 6: nic%d is free and not offered", i);
+	if (v->rest && d->offered && !w->exists && !w->bound)
 		sim_break(s, "promise 6: nic%d is offered and does not exist", i);
 	if (d->state == DEVICE_ATTACHED && !d->claim)
 		sim_break(s, "promise 1: nic%d is attached and no claim holds it", i);
@@ -274,23 +307,26 @@ void check_promises(struct sim *s)
 		sim_break(s, "the state table has no row for what happened");
 }
 
-static void check_status(struct sim *s, const struct wclaim *c, int sandbox)
-{
-	for (size_t i = 0; !c->untold && i < c->n; i++) {
-		const struct wdevice *d = &s->devices[c->devices[i]];
-		bool there = sandbox >= 0 && d->place == sandbox;
-		if ((c->status_n && c->status_ready[i]) != there)
-			sim_break(s, "promise 6: the status of %s says nic%d is %sready", c->ref.uid, c->devices[i], there ? "not " : "");
-	}
-}
-
 /* Whether a pod cannot be expected to have a device: it does not exist, the node needs it, or another one has taken its name. */
 static bool is_hurt(const struct sim *s, const struct wclaim *c, size_t i)
 {
 	const struct wdevice *d = &s->devices[c->devices[i]];
 	const struct claim_record *r = record_of(s, c->ref.uid);
-	bool other = r && i < r->n && r->devices[i].plan && r->devices[i].plan->facts.ifindex != d->ifindex;
-	return !d->exists || other || device_is_uplink(s, c->devices[i]);
+	bool other = r && i < r->n && r->devices[i].plan && !device_is_planned(d, r->devices[i].plan);
+	bool ruled_out = device_is_pf(s, c->devices[i]) && pf_is_ruled_out(s, false);
+	return !d->exists || other || ruled_out || device_is_uplink(s, c->devices[i]);
+}
+
+static void check_status(struct sim *s, const struct wpod *p, const struct wclaim *c)
+{
+	for (size_t i = 0; !c->untold && i < c->n; i++) {
+		const struct wdevice *d = &s->devices[c->devices[i]];
+		bool there = p->sandbox >= 0 && d->place == p->sandbox;
+		if (device_stays(s, c->devices[i]))
+			there = p->phase == POD_RUNNING && !is_hurt(s, c, i);
+		if ((c->status_n && c->status_ready[i]) != there)
+			sim_break(s, "promise 6: the status of %s says nic%d is %sready", c->ref.uid, c->devices[i], there ? "not " : "");
+	}
 }
 
 static bool device_wanted(const struct sim *s, int device, const struct wclaim *but)
@@ -311,10 +347,12 @@ static bool claim_refusable(const struct sim *s, const struct wpod *p, const str
 	bool why = c->bad_config;
 	size_t same = 0;
 	for (int k = 0; k < CLAIMS_PER_POD; k++)
-		same += p->claims[k].used && p->claims[k].same_name ? p->claims[k].n : 0;
+		for (size_t i = 0; p->claims[k].used && p->claims[k].same_name && i < p->claims[k].n; i++)
+			same += device_has_netdev(s, p->claims[k].devices[i]);
 	for (size_t i = 0; i < c->n; i++) {
 		const struct wdevice *d = &s->devices[c->devices[i]];
 		why |= !d->exists || device_is_uplink(s, c->devices[i]) || device_wanted(s, c->devices[i], c);
+		why |= device_is_pf(s, c->devices[i]) && !pf_is_free(s);
 	}
 	return why || (c->same_name && same > 1);
 }
@@ -345,9 +383,11 @@ static void check_rest_pod(struct sim *s, int pod)
 			hurt |= this_hurt;
 			if (p->phase != POD_RUNNING)
 				continue;
-			if (!this_hurt && (d->place != p->sandbox || d->mtu != 3000u + (uint32_t)c->devices[i]))
+			if (!this_hurt && !device_stays(s, c->devices[i]) &&
+			    (d->place != p->sandbox || d->mtu != 3000u + (uint32_t)c->devices[i]))
 				sim_break(s, "promise 2: nic%d is there again and pod %d did not get it back", c->devices[i], pod);
-			if (!this_hurt && c->dhcp && (!str_equal(d->keeper, c->ref.uid) || d->pod_lease != d->lease))
+			if (!this_hurt && c->dhcp && device_has_netdev(s, c->devices[i]) &&
+			    (!str_equal(d->keeper, c->ref.uid) || d->pod_lease != d->lease))
 				sim_break(s, "promise 2: nic%d of pod %d has lease %u, %s keeps %u", c->devices[i], pod, d->pod_lease,
 				          *d->keeper ? d->keeper : "nobody", d->lease);
 			if (!d->exists && str_equal(d->keeper, c->ref.uid))
@@ -356,7 +396,7 @@ static void check_rest_pod(struct sim *s, int pod)
 				sim_break(s, "promise 6: nic%d of pod %d does not exist any more and nobody was told", c->devices[i], pod);
 		}
 		if (c->used && c->exists && (p->phase == POD_RUNNING || p->phase == POD_STOPPED))
-			check_status(s, c, p->sandbox);
+			check_status(s, p, c);
 		if (c->used && c->exists && p->phase == POD_IDLE && c->status_n && !c->untold)
 			sim_break(s, "promise 6: the status of %s still names devices", c->ref.uid);
 	}

@@ -45,6 +45,10 @@ void sim_init(struct sim *s, const uint32_t *choices, size_t n, bool verbose)
 	s->slow_disk = first / 64 % 4 == 1;
 	s->crashy = first / 256 % 4 == 1;
 	s->lasting = first / 1024 % 4 == 1;
+	s->fabric = first / 4096 % 4 == 1;
+	s->exclusive = s->fabric && first / 16384 % 2;
+	if (s->fabric)
+		fabric_init(s);
 	for (int i = 0; i < PODS; i++)
 		s->pods[i].sandbox = s->pods[i].old_sandbox = -1;
 }

@@ -75,15 +75,17 @@ static int held_sandbox(const struct sim *s, const char *id)
 
 static void found(const struct sim *s, struct pending *p, const struct wdevice *d, int sandbox)
 {
-	(void)s;
-	bool another = d->ifindex != p->effect.move.plan->facts.ifindex; /* of the same name */
+	int i = device_index(p->effect.move.plan->facts.name);
+	bool another = !device_is_planned(d, p->effect.move.plan); /* of the same name */
 	p->place = !d->exists || another                 ? PLACE_GONE
+	           : device_stays(s, i) && sandbox >= 0  ? PLACE_POD
 	           : d->place == ON_HOST                 ? PLACE_HOST
 	           : sandbox >= 0 && d->place == sandbox ? PLACE_POD
 	                                                 : PLACE_GONE;
 	if (p->place == PLACE_POD) {
 		STR_COPY(p->pod.ifname, p->effect.move.plan->pod.ifname);
 		p->pod.n_addresses = 0;
+		fabric_state(s, i, &p->pod.rdma);
 	}
 }
 
@@ -98,11 +100,30 @@ static void lease_given(struct wdevice *d, const struct leases *l)
 	d->lease_ended &= !d->pod_lease || d->pod_lease != d->lease;
 }
 
-static void perform_attach(struct sim *s, struct pending *p, uint32_t how)
+/* Of what stays where it is only the character devices are given. */
+static void perform_give(struct sim *s, struct pending *p, uint32_t how, enum place place)
 {
 	struct wdevice *d = &s->devices[device_index(p->effect.move.plan->facts.name)];
+	if (p->place == PLACE_GONE) {
+		p->result = place == PLACE_POD ? -ENODEV : 0;
+		return;
+	}
+	p->result = how && how != 4 ? -EIO : 0;
+	p->place = p->result ? PLACE_HOST : place;
+	s->attaches += !p->result && place == PLACE_POD;
+	d->lost &= p->result || place != PLACE_POD;
+}
+
+static void perform_attach(struct sim *s, struct pending *p, uint32_t how)
+{
+	int i = device_index(p->effect.move.plan->facts.name);
+	struct wdevice *d = &s->devices[i];
 	int sandbox = held_sandbox(s, p->effect.move.sandbox);
 	found(s, p, d, sandbox);
+	if (device_stays(s, i) && sandbox >= 0) {
+		perform_give(s, p, how, PLACE_POD);
+		return;
+	}
 	if (p->place == PLACE_GONE || sandbox < 0 || how == 1) {
 		p->result = p->place == PLACE_GONE ? -ENODEV : -EIO;
 		if (p->place == PLACE_HOST && sandbox >= 0 && lease_number(p->effect.move.leases)) {
@@ -118,7 +139,7 @@ static void perform_attach(struct sim *s, struct pending *p, uint32_t how)
 	}
 	if (how >= 2) {
 		bool half = how == 2 || how == 5;
-		d->place = half ? sandbox : ON_HOST;
+		device_put(s, i, half ? sandbox : ON_HOST);
 		if (half) { /* the undo failed too: half configured in the pod */
 			d->mtu = 7;
 		} else if (how == 3) { /* an undo that reports success must have succeeded */
@@ -139,8 +160,8 @@ static void perform_attach(struct sim *s, struct pending *p, uint32_t how)
 	s->attaches++;
 	lease_given(d, p->effect.move.leases);
 	d->lost = false;
-	d->place = sandbox;
-	d->mtu = p->effect.move.plan->pod.mtu;
+	device_put(s, i, sandbox);
+	d->mtu = device_has_netdev(s, i) ? p->effect.move.plan->pod.mtu : 3000u + (uint32_t)i;
 	found(s, p, d, sandbox);
 }
 
@@ -233,9 +254,14 @@ void tell_lease(struct sim *s, int i, bool lost)
 
 static void perform_detach(struct sim *s, struct pending *p, uint32_t how)
 {
-	struct wdevice *d = &s->devices[device_index(p->effect.move.plan->facts.name)];
+	int i = device_index(p->effect.move.plan->facts.name);
+	struct wdevice *d = &s->devices[i];
 	int sandbox = held_sandbox(s, p->effect.move.sandbox);
 	found(s, p, d, sandbox);
+	if (device_stays(s, i)) {
+		perform_give(s, p, how, PLACE_HOST);
+		return;
+	}
 	if (p->place == PLACE_GONE)
 		return;
 	if (how == 1) {
@@ -243,8 +269,8 @@ static void perform_detach(struct sim *s, struct pending *p, uint32_t how)
 		return;
 	}
 	d->told = false;
-	device_left(s, device_index(p->effect.move.plan->facts.name));
-	d->place = ON_HOST;
+	device_left(s, i);
+	device_put(s, i, ON_HOST);
 	p->place = PLACE_HOST;
 	if (how == 4) /* something that the model does not have could not be restored */
 		p->differences = "txqlen";
@@ -260,13 +286,17 @@ static void perform_snapshot(struct sim *s, struct pending *p, uint32_t how)
 {
 	int i = device_index(p->effect.snapshot.device);
 	const struct wdevice *d = &s->devices[i];
-	if (how || !d->exists || d->place != ON_HOST || !d->named || d->ifindex != p->effect.snapshot.ifindex) {
+	bool same = device_has_netdev(s, i) ? d->ifindex == p->effect.snapshot.ifindex : *p->effect.snapshot.rdma_device != 0;
+	if (how || !d->exists || d->place != ON_HOST || !d->named || !same) {
 		p->result = -ENODEV;
 		return;
 	}
 	p->host = (struct host_state){.ifindex = d->ifindex, .mtu = d->mtu, .up = i % 2};
 	STR_COPY(p->host.ifname, p->effect.snapshot.ifname);
 	STR_COPY(p->host.type, "device");
+	fabric_state(s, i, &p->host.rdma);
+	if (!device_has_netdev(s, i))
+		p->host.ifindex = 0;
 }
 
 static struct claim_record *record_find(struct sim *s, const char *uid)
@@ -333,7 +363,7 @@ static void config_value(struct value *v, int device, bool same_name, bool dhcp,
 	v->items[0].items[2] = (struct value){.type = VALUE_BOOL, .boolean = dhcp};
 }
 
-static void object_fill(const struct wclaim *c, const char *pod_uid, struct claim_object *o)
+static void object_fill(const struct sim *s, const struct wclaim *c, const char *pod_uid, struct claim_object *o)
 {
 	*o = (struct claim_object){
 	    .ref = c->ref, .allocated = c->allocated, .n_reserved = 1, .reserved_for_pod = true, .n_results = c->n, .n_configs = c->n};
@@ -353,7 +383,11 @@ static void object_fill(const struct wclaim *c, const char *pod_uid, struct clai
 			abort();
 		o->configs[i].n_requests = 1;
 		(void)snprintf(o->configs[i].requests[0], REQUEST_SIZE, "r%zu", i);
-		config_value(&o->configs[i].parameters, c->devices[i], c->same_name, c->dhcp, c->bad_config ? 0 : 3000 + c->devices[i]);
+		/* An RDMA device has nothing of all that. */
+		if (!device_has_netdev(s, c->devices[i]) && !c->bad_config)
+			continue;
+		bool bad = c->bad_config && device_has_netdev(s, c->devices[i]);
+		config_value(&o->configs[i].parameters, c->devices[i], c->same_name, c->dhcp, bad ? 0 : 3000 + c->devices[i]);
 	}
 }
 
@@ -366,7 +400,7 @@ static void perform_claim_get(struct sim *s, struct pending *p, uint32_t how)
 	else if (!c || !c->exists)
 		p->result = -ENOENT;
 	else {
-		object_fill(c, s->pods[pod].uid, &p->object);
+		object_fill(s, c, s->pods[pod].uid, &p->object);
 		p->has_object = true;
 	}
 }
@@ -384,6 +418,7 @@ static void perform_token(struct sim *s, struct pending *p, uint32_t how)
 	c->token_epoch = s->epoch;
 	c->token_sandbox = (int)p->effect.token.sandbox_pid - 1000;
 	c->marker = p->effect.token.token == TOKEN_FINAL;
+	nodes_written(&p->effect, c);
 }
 
 static void perform_status(struct sim *s, struct pending *p, uint32_t how)
@@ -441,6 +476,9 @@ void perform(struct sim *s, struct pending *p, uint32_t how)
 		if (how) {
 			p->result = -EIO;
 			p->place = PLACE_UNKNOWN;
+		} else if (p->place == PLACE_POD) {
+			s->devices[device_index(p->effect.move.plan->facts.name)].lost &=
+			    !device_stays(s, device_index(p->effect.move.plan->facts.name));
 		}
 		break;
 	}
@@ -557,7 +595,7 @@ void perform_crash(struct sim *s)
 		perform(s, p, q == QUEUE_MOVER ? sim_choose(s, half ? 3 : p->effect.type == EFFECT_LEASE_DROP ? 2 : 1) : 0);
 		if (q == QUEUE_MOVER && p->effect.type == EFFECT_ATTACH && p->place == PLACE_HOST && sim_choose(s, 2)) {
 			struct wdevice *d = &s->devices[device_index(p->effect.move.plan->facts.name)];
-			if (d->exists && d->place == ON_HOST)
+			if (d->exists && d->place == ON_HOST && !device_stays(s, device_index(p->effect.move.plan->facts.name)))
 				d->mtu = 9;
 		}
 	}

@@ -58,7 +58,8 @@ void claim_deallocated(struct wclaim *c)
 
 static bool device_free(const struct sim *s, int device)
 {
-	return !device_taken(s, device) && !device_is_uplink(s, device) && s->devices[device].exists;
+	bool free = !device_taken(s, device) && !device_is_uplink(s, device) && s->devices[device].exists;
+	return free && (!device_is_pf(s, device) || pf_is_free(s));
 }
 
 static void claim_allocate(struct sim *s, struct wclaim *c)
@@ -161,6 +162,7 @@ static void container_new(struct sim *s, int pod)
 			return;
 		}
 		p->pending_token |= c->token == TOKEN_PENDING;
+		memcpy(p->minors[k], c->minors, sizeof(c->minors));
 	}
 	p->phase = POD_CREATING;
 	sim_say(s, "runtime: CreateContainer of pod %d%s", pod, s->connected ? "" : ", the hook is skipped");

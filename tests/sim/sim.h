@@ -34,6 +34,9 @@ struct wdevice {
 	uint64_t looked_at;        /* when core last looked for it because of a link that left a pod, */
 	char looked_for[UID_SIZE]; /* for this claim, */
 	unsigned looked_epoch;     /* in this run */
+	bool bound;                /* a VF whose netdev gave way to a driver for user space; it does not exist, as a netdev */
+	uint32_t minor;            /* of its character device */
+	int told_away;             /* of a PF */
 	/* DHCP. Leases are numbered; 0 = none. */
 	uint32_t lease;        /* the server's book */
 	uint32_t pod_lease;    /* what the link in the pod was given */
@@ -73,7 +76,8 @@ struct wclaim {
 	enum token token; /* the CDI spec file */
 	unsigned token_epoch;
 	bool marker;
-	int token_sandbox; /* FINAL resolves only while this sandbox's process lives */
+	uint32_t minors[DEVICES_PER_CLAIM]; /* of the character devices it gives */
+	int token_sandbox;                  /* FINAL resolves only while this sandbox's process lives */
 	/* status.devices at the API server */
 	bool status_known;
 	int status_n;
@@ -90,8 +94,9 @@ struct wpod {
 	struct wclaim claims[CLAIMS_PER_POD];
 	int sandbox; /* number, -1 = none */
 	uint64_t call;
-	bool pending_token; /* the container was created on a pending spec */
-	bool refused;       /* its last Prepare failed */
+	bool pending_token;                                 /* the container was created on a pending spec */
+	uint32_t minors[CLAIMS_PER_POD][DEVICES_PER_CLAIM]; /* what it was created with */
+	bool refused;                                       /* its last Prepare failed */
 	int old_sandbox;
 };
 
@@ -148,6 +153,8 @@ struct sim {
 	bool slow_disk, crashy; /* what this schedule is rich in */
 	/* Claims were not all made for their pod: the next pod may use the same one. And the kubelet asks again where Prepare failed. */
 	bool lasting;
+	bool fabric, exclusive; /* fabric.c */
+	uint32_t last_minor;
 	/* dranetd */
 	struct core *core; /* NULL = not running */
 	unsigned epoch, boot;
@@ -230,6 +237,28 @@ void hooks_abandoned(struct sim *s); /* the runtime goes on without a plugin tha
 void request_abandoned(struct sim *s, uint64_t call);
 void calls_broken(struct sim *s); /* dranetd is gone */
 bool calls_late(struct sim *s);   /* callers of what is past its deadline give up; whether a hook is among them */
+
+/* fabric.c */
+void fabric_init(struct sim *s);
+bool device_is_pci(const struct sim *s, int i);
+bool device_is_pf(const struct sim *s, int i);
+bool device_is_vf(const struct sim *s, int i);
+bool device_has_netdev(const struct sim *s, int i);
+bool device_moves_nodes(const struct sim *s, int i);                             /* its character device is made anew by each move */
+bool device_stays(const struct sim *s, int i);                                   /* on the host, whoever is given it */
+bool device_is_planned(const struct wdevice *d, const struct attach_plan *plan); /* not another one of that name */
+void device_put(struct sim *s, int i, int place);
+bool device_told(const struct sim *s, int i); /* core knows what is true now */
+int vfs_away(const struct sim *s);
+const char *pf_is_ruled_out(const struct sim *s, bool with_claims); /* why; NULL = it is not */
+bool pf_is_free(const struct sim *s);
+void fabric_facts(const struct sim *s, int i, struct device_facts *f);
+void fabric_bare(const struct sim *s, int i, struct device_facts *f);
+void fabric_state(const struct sim *s, int i, struct rdma_state *ret);
+void nodes_written(const struct effect *f, struct wclaim *c);
+void check_nodes(struct sim *s, int pod);
+void check_pending_nodes(struct sim *s, const struct wclaim *c);
+void check_run_answered(struct sim *s, int pod);
 
 /* pods.c */
 void pod_acts(struct sim *s, int pod);

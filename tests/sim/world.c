@@ -113,7 +113,7 @@ void netns_check(struct sim *s, int n)
 			d->exists = false;
 			d->place = NOWHERE;
 		} else {
-			d->place = ON_HOST;
+			device_put(s, i, ON_HOST);
 			d->named = false;
 			d->told = false;
 		}
@@ -150,6 +150,7 @@ static void facts_fill(const struct sim *s, int i, struct device_facts *f)
 		(void)snprintf(f->ifname, sizeof(f->ifname), "dev%d", i);
 	STR_COPY(f->type, "device");
 	STR_COPY(f->pci_address, "0000:01:00.0");
+	fabric_facts(s, i, f);
 }
 
 void tell_device(struct sim *s, int i)
@@ -159,8 +160,13 @@ void tell_device(struct sim *s, int i)
 	char name[DEVICE_NAME_SIZE];
 	d->told = true;
 	d->told_mtu = d->mtu;
-	if (d->exists && d->place == ON_HOST && (d->named || d->physical)) {
-		facts_fill(s, i, &f);
+	d->told_away = vfs_away(s);
+	bool here = d->exists && d->place == ON_HOST && (d->named || d->physical);
+	if (here || (device_is_pci(s, i) && (d->exists || d->bound))) {
+		if (here)
+			facts_fill(s, i, &f);
+		else
+			fabric_bare(s, i, &f);
 		struct event e = {.type = EVENT_DEVICE, .device = &f};
 		sim_feed(s, &e);
 	} else {
