@@ -26,6 +26,7 @@ static const struct nla_policy link_policy[LINK_ATTRIBUTE_MAX + 1] = {
     [IFLA_TXQLEN] = {.type = NLA_U32},
     [IFLA_IFALIAS] = {.type = NLA_STRING, .minlen = 1},
     [IFLA_LINKINFO] = {.type = NLA_NESTED},
+    [IFLA_PHYS_PORT_NAME] = {.type = NLA_STRING, .minlen = 1},
     [IFLA_GSO_MAX_SIZE] = {.type = NLA_U32},
     [IFLA_GRO_MAX_SIZE] = {.type = NLA_U32},
     [IFLA_GSO_MAX_SEGS] = {.type = NLA_U32},
@@ -59,6 +60,12 @@ static int take_kind(struct nlattr *info, char kind[IFNAME_SIZE])
 		return -EBADMSG;
 	str_cut(kind, IFNAME_SIZE, tb[IFLA_INFO_KIND] ? nla_data(tb[IFLA_INFO_KIND]) : "device");
 	return 0;
+}
+
+bool link_port_is_representor(const char *port_name)
+{
+	const char *pf = strstr(port_name, "pf");
+	return pf && (strstr(pf, "vf") || strstr(pf, "sf") || strstr(pf, "hpf"));
 }
 
 /* Any bytes, at most 32 (MAX_PHYS_ITEM_ID_LEN): written as sysfs and iproute2 write them. */
@@ -115,6 +122,8 @@ int link_parse(const struct nlmsghdr *h, struct link *ret)
 	take_switch_id(tb[IFLA_PHYS_SWITCH_ID], l.switch_id);
 	if (tb[IFLA_IFALIAS])
 		STR_CUT(l.alias, nla_data(tb[IFLA_IFALIAS]));
+	if (tb[IFLA_PHYS_PORT_NAME])
+		l.representor = link_port_is_representor(nla_data(tb[IFLA_PHYS_PORT_NAME]));
 	if (tb[IFLA_PARENT_DEV_NAME])
 		STR_CUT(l.parent, nla_data(tb[IFLA_PARENT_DEV_NAME]));
 	*ret = l;

@@ -15,6 +15,7 @@ struct link {
 	int32_t master;    /* 0 = none */
 	int32_t lower;     /* IFLA_LINK where it is a link of this namespace; 0 = none */
 	int32_t peer;      /* IFLA_LINK as it is, in whatever namespace: the other end, or what it stands on; it does not change */
+	bool representor;  /* of a VF or subfunction, on the function of the PF */
 	bool peer_away;    /* that is in another namespace */
 	uint32_t flags;    /* IFF_* */
 	uint16_t hardware; /* ARPHRD_* */
@@ -41,6 +42,9 @@ struct nl_msg *link_dump_request(void);
 /* RTM_GETLINK, RTM_NEWLINK …; the caller adds attributes. NULL when out of memory. */
 struct nl_msg *link_request(uint16_t type, int32_t ifindex, uint32_t flags, uint32_t change);
 
+/* In switchdev mode a PF's function bears a representor of each VF beside its own netdev; its port is named "pf0vf3", "c1pf0vf3" when the
+ * VF is another host's, "pf0sf88" for a subfunction, "pf0hpf" for the host's PF on a DPU. */
+bool link_port_is_representor(const char *port_name);
 /* "ether" for ARPHRD_ETHER; what DRANET publishes as encapsulation (iproute2's names). */
 void link_encapsulation(uint16_t hardware, char *text, size_t size);
 const char *link_operstate(uint8_t operstate); /* "up", "lower-layer-down" … */

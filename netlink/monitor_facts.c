@@ -65,7 +65,7 @@ static int add_link_facts(const struct monitor_table *t, const struct link_entry
 	if (l->operstate == IF_OPER_UP || l->operstate == IF_OPER_UNKNOWN)
 		f->speed = entry->hardware.speed;
 	link_encapsulation(l->hardware, f->encapsulation, sizeof(f->encapsulation));
-	if (entry->sys.rdma_device[0])
+	if (entry->sys.rdma_device[0] && !l->representor) /* the function's, which is the PF's */
 		STR_CUT(f->rdma_device, entry->sys.rdma_device);
 	int r = join_addresses(entry, IP_V4, f->ipv4);
 	return r < 0 ? r : join_addresses(entry, IP_V6, f->ipv6);

@@ -342,7 +342,7 @@ bool table_is_hidden(const struct monitor_table *t, const struct link_entry *l)
 }
 
 /* Which netdev of a function bears its name: the one with the lowest ifindex, and it keeps it while it is away in a pod. Further ports
- * (dev_port) never do, so that a restart while the first is away does not hand its name to the second. */
+ * (dev_port) and representors never do, so that a restart while the first is away does not hand its name to the second. */
 static void choose_owner(struct monitor_table *t, const struct link_entry *l)
 {
 	struct function_entry *f = table_find_function(t, l->sys.pci_address);
@@ -356,7 +356,7 @@ static void choose_owner(struct monitor_table *t, const struct link_entry *l)
 		present = NULL;
 	if (present)
 		f->shared = true;
-	if (present || l->sys.port > 0 || table_is_hidden(t, l))
+	if (present || l->sys.port > 0 || l->link.representor || table_is_hidden(t, l))
 		return;
 	bool same = f->owner_mac.length > 0 && mac_equal(&f->owner_mac, &l->link.permanent_mac);
 	if (f->owner && f->shared && !same)

@@ -9,6 +9,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/str.h"
 #include "netlink/fd.h"
+#include "netlink/link.h"
 #include "netlink/sysfs_internal.h"
 #include "netlink/sysfs_text.h"
 
@@ -27,14 +28,10 @@ static int open_function(const struct sysfs *s, const char *address)
 	return device_name_pci(address, name) < 0 ? -ENOENT : sysfs_open_at(s, O_RDONLY | O_DIRECTORY, "bus/pci/devices/%s", address);
 }
 
-/* In switchdev mode a PF's function bears a representor of each VF beside its own netdev: "pf0vf3", or "c1pf0vf3" of another host. */
 static bool is_representor(int netdev)
 {
 	char port[64];
-	if (sysfs_dir_text(netdev, "phys_port_name", port, sizeof(port)) < 0)
-		return false;
-	const char *pf = strstr(port, "pf");
-	return pf && (strstr(pf, "vf") || strstr(pf, "sf"));
+	return sysfs_dir_text(netdev, "phys_port_name", port, sizeof(port)) == 0 && link_port_is_representor(port);
 }
 
 static int see_netdev(int dir, const char *name, void *user)
@@ -160,6 +157,14 @@ static void root_of(const char *target, const char *address, char *ret, size_t s
 		(void)str_copy(ret, size, first);
 }
 
+static void read_pf(int function, struct sysfs_pci *p)
+{
+	char address[PCI_ADDRESS_SIZE], name[DEVICE_NAME_SIZE];
+	if (sysfs_dir_target(function, "physfn", address, sizeof(address)) == 0 && device_name_pci(address, name) == 0 &&
+	    !str_equal(address, p->address))
+		memcpy(p->pf_address, address, sizeof(address));
+}
+
 int sysfs_pci_read(const struct sysfs *s, struct pci_names *names, const char *address, struct sysfs_pci *ret)
 {
 	struct sysfs_pci p = {0};
@@ -177,7 +182,7 @@ int sysfs_pci_read(const struct sysfs *s, struct pci_names *names, const char *a
 	if (sysfs_link(s, text, sizeof(text), "bus/pci/devices/%s", address) == 0)
 		root_of(text, address, p.root, sizeof(p.root));
 	(void)sysfs_dir_target(dir, "driver", p.driver, sizeof(p.driver));
-	(void)sysfs_dir_target(dir, "physfn", p.pf_address, sizeof(p.pf_address));
+	read_pf(dir, &p);
 	(void)sysfs_dir_first(dir, "infiniband", p.rdma_device, sizeof(p.rdma_device));
 	p.numa_node = sysfs_dir_number(dir, "numa_node");
 	if (p.numa_node >= SYSFS_NUMA_NODES)

@@ -40,7 +40,7 @@ static int see_node(int dir, const char *name, void *user)
 static int read_nodes(const struct sysfs *s, int32_t node, struct nodes *ret)
 {
 	char text[DISTANCE_TEXT_SIZE];
-	size_t n;
+	size_t n = 0;
 	_cleanup_fd_ int row = sysfs_open_at(s, O_RDONLY | O_DIRECTORY, "devices/system/node/node%d", node);
 	int all = sysfs_open_at(s, O_RDONLY | O_DIRECTORY, "devices/system/node");
 	if (all < 0)

@@ -77,10 +77,9 @@ bool sysfs_is_name(const char *name)
 
 /* ---- below the root -------------------------------------------------------------------------------------------------------------- */
 
-static int open_format(const struct sysfs *s, int flags, const char *format, va_list args)
+/* `n`: what formatting the path returned. */
+static int open_path(const struct sysfs *s, int flags, const char *path, int n)
 {
-	char path[SYSFS_PATH_SIZE];
-	int n = vsnprintf(path, sizeof(path), format, args);
 	if (n < 0 || n >= SYSFS_PATH_SIZE)
 		return -ENAMETOOLONG;
 	if (!s->plain)
@@ -91,11 +90,12 @@ static int open_format(const struct sysfs *s, int flags, const char *format, va_
 
 int sysfs_open_at(const struct sysfs *s, int flags, const char *format, ...)
 {
+	char path[SYSFS_PATH_SIZE];
 	va_list args;
 	va_start(args, format);
-	int fd = open_format(s, flags, format, args);
+	int n = vsnprintf(path, sizeof(path), format, args);
 	va_end(args);
-	return fd;
+	return open_path(s, flags, path, n);
 }
 
 /* `name` "" is the link that `dir` itself is. */
@@ -112,10 +112,12 @@ static int read_target(int dir, const char *name, char *text, size_t size)
 
 int sysfs_link(const struct sysfs *s, char *text, size_t size, const char *format, ...)
 {
+	char path[SYSFS_PATH_SIZE];
 	va_list args;
 	va_start(args, format);
-	_cleanup_fd_ int fd = open_format(s, O_PATH | O_NOFOLLOW, format, args);
+	int n = vsnprintf(path, sizeof(path), format, args);
 	va_end(args);
+	_cleanup_fd_ int fd = open_path(s, O_PATH | O_NOFOLLOW, path, n);
 	if (fd < 0)
 		return fd;
 	int r = read_target(fd, "", text, size);

@@ -118,6 +118,24 @@ static void switch_ids_are_hexadecimal(void **state)
 	}
 }
 
+static void representors_are_known_by_their_port(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *port;
+		bool representor;
+	} rows[] = {{"p0", false},    {"pf0", false},     {"p0s1", false},   {"n3", false},    {"", false},
+	            {"pf0vf3", true}, {"c1pf0vf3", true}, {"pf0sf88", true}, {"pf0hpf", true}, {"pf1s0", false}};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct link l;
+		struct nl_msg *m = link_message(RTM_NEWLINK, AF_UNSPEC, 7);
+		nla_put_string(m, IFLA_IFNAME, "eth0");
+		nla_put_string(m, IFLA_PHYS_PORT_NAME, rows[i].port);
+		assert_int_equal(parse_link(m, &l), 0);
+		assert_int_equal(l.representor, rows[i].representor);
+	}
+}
+
 static void lower_in_another_namespace_is_none(void **state)
 {
 	(void)state;
@@ -597,6 +615,7 @@ int main(void)
 	    cmocka_unit_test(link_is_read),
 	    cmocka_unit_test(link_without_anything_is_hardware),
 	    cmocka_unit_test(switch_ids_are_hexadecimal),
+	    cmocka_unit_test(representors_are_known_by_their_port),
 	    cmocka_unit_test(lower_in_another_namespace_is_none),
 	    cmocka_unit_test(messages_about_something_else),
 	    cmocka_unit_test(malformed_links),
