@@ -220,7 +220,7 @@ lane_vm() {
 	fi
 	rm -rf "$logs/vm"
 	mkdir -p "$logs/vm"
-	VM_SHARE=$logs/vm VM_TIMEOUT=900 details=PASS counted vm tests/vm/machine.sh "$python" tests/vm/inside.py --logs "$logs/vm"
+	VM_SHARE=$logs/vm VM_TIMEOUT=1800 details=PASS counted vm tests/vm/machine.sh "$python" tests/vm/inside.py --logs "$logs/vm"
 }
 
 lane_soak() {

@@ -4,15 +4,17 @@
 
     tests/vm/machine.sh /usr/bin/python3 tests/vm/inside.py [--logs DIRECTORY] [PART...]
 
-It runs, one after the other, each with a time limit:
-  * the unit tests that skip where the kernel lacks something. Nothing lacks here, so a skip is a failure, but for those of EXCUSED;
+It runs, each with a time limit:
+  * the unit tests that skip where the kernel lacks something, as many at a time as there are processors. Nothing lacks here, so a skip
+    is a failure, but for those of EXCUSED;
   * the tests of the configuration that want a VRF, on the real containerd;
   * tests/vm/test_*.py. Each prints PASS, FAIL and "skip" lines (or "ok", as cluster_cases does) and as its last line
-    "NAME: N passed, N failed"; the directory tests/node is on its path. A test that needs modules loads them (machine.modprobe).
-PART selects those whose name contains it. After each, what the kernel complained of is a failure. Prints PASS and FAIL lines with times,
-and the count as its last line."""
+    "NAME: N passed, N failed"; the directory tests/node is on its path. A test that needs modules loads them (guest.modprobe).
+PART selects those whose name contains it. What the kernel complained of meanwhile is a failure. Prints PASS and FAIL lines with times, and
+the count as its last line."""
 
 import argparse
+import concurrent.futures
 import glob
 import os
 import re
@@ -26,11 +28,10 @@ UNIT = os.path.join(ROOT, "build", "dev", "unit")
 # There is no udev to load them on demand, and no module is loaded by the name of a link's kind in a namespace.
 MODULES = ("tun", "veth", "vrf", "bridge", "ifb", "dummy", "macvlan", "macvtap", "ipvlan", "8021q", "bonding", "vxlan", "overlay",
            "netkit", "netdevsim", "nlmon", "virtio_net", "sch_ingress", "cls_bpf", "act_gact", "cls_matchall")
-UNIT_TESTS = ("test_vrf", "test_ethtool", "test_ebpf", "test_monitor_ebpf", "test_mover", "test_mover_forwarding", "test_mover_routes",
-              "test_restore", "test_host_state", "test_rdma*")
+UNIT_TESTS = ("test_vrf", "test_ethtool", "test_ebpf", "test_monitor_ebpf", "test_mover_forwarding", "test_host_state", "test_rdma*",
+              "test_vf*")
 # A skip that is right even here: (part of the name of its file, part of what it says).
-EXCUSED = (("test_vrf", "this kernel has VRFs"),
-           ("test_restore", "has not been up for two thousand seconds"))
+EXCUSED = (("test_vrf", "this kernel has VRFs"),)
 NODE_TESTS = (("knobs", "test_vrf"), ("knobs_routing", "vrf"))
 COMPLAINT = re.compile(r"\b(BUG|WARNING|Oops|refcount|unregister_netdevice|general protection|soft lockup|Call Trace)\b")
 
@@ -69,17 +70,20 @@ def told(name, text):
     return int(counts[-1][0]), int(counts[-1][1]), shown
 
 
-def steps():
-    python = "/usr/bin/python3"
+def unit_steps():
     for pattern in UNIT_TESTS:
         for program in sorted(glob.glob(os.path.join(UNIT, pattern))):
             name = os.path.basename(program)
             if os.path.exists(os.path.join(ROOT, "tests", "unit", name + ".c")):
-                yield Step(name, [program], 120, tap)
+                yield Step(name, [program], 300, tap)
+
+
+def other_steps():
+    python = "/usr/bin/python3"
     for name, case in NODE_TESTS:
-        yield Step(f"node/{name}", [python, os.path.join(ROOT, "tests", "node", name + ".py"), case], 180, told)
+        yield Step(f"node/{name}", [python, os.path.join(ROOT, "tests", "node", name + ".py"), case], 600, told)
     for program in sorted(glob.glob(os.path.join(HERE, "test_*.py"))):
-        yield Step("vm/" + os.path.basename(program)[:-3], [python, program], 240, told)
+        yield Step("vm/" + os.path.basename(program)[:-3], [python, program], 600, told)
 
 
 def kernel_complaints():
@@ -95,28 +99,42 @@ def environment():
             "ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
 
 
-def run(step, logs):
-    """(passed, failed); prints what happened."""
+def perform(step, logs):
+    """(status, what it said, seconds)."""
     begun = time.monotonic()
     log = os.path.join(logs, step.name.replace("/", "-") + ".log")
     with open(log, "w", encoding="utf-8") as out:
         done = subprocess.run(["timeout", "-k", "10", str(step.limit), *step.command], stdin=subprocess.DEVNULL, stdout=out,
                               stderr=subprocess.STDOUT, env=environment(), cwd=ROOT, check=False)
     with open(log, encoding="utf-8", errors="replace") as text:
-        said = text.read()
+        return done.returncode, text.read(), time.monotonic() - begun
+
+
+def report(step, status, said, seconds):
+    """(passed, failed); prints what happened."""
     passed, failed, shown = step.count(step.name, said)
     print(*shown, sep="\n", end="\n" if shown else "")
-    if not failed and (done.returncode or not passed):
-        why = f"no end after {step.limit} s" if done.returncode in (124, 137) else f"status {done.returncode}"
+    if not failed and (status or not passed):
+        why = f"no end after {step.limit} s" if status in (124, 137) else f"status {status}"
         print(f"FAIL {step.name}: {why} after {passed} tests")
-        failed += 1
-    complaints, everything = kernel_complaints()
-    if complaints:
-        print(f"FAIL {step.name}: the kernel complained: {complaints[0]}", *everything.splitlines()[-60:], sep="\n")
         failed += 1
     if failed:
         print(f"---- the end of {step.name} ----", *said.splitlines()[-80:], "----", sep="\n")
-    print(f"{'FAIL' if failed else 'PASS'} {step.name} ({passed}) in {time.monotonic() - begun:.1f} s", flush=True)
+    print(f"{'FAIL' if failed else 'PASS'} {step.name} ({passed}) in {seconds:.1f} s", flush=True)
+    return passed, failed
+
+
+def run(steps, logs, at_once=1):
+    """(passed, failed) of these steps together, with the kernel's complaints."""
+    passed = failed = 0
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        for step, done in zip(steps, pool.map(lambda step: perform(step, logs), steps)):
+            more, bad = report(step, *done)
+            passed, failed = passed + more, failed + bad
+    complaints, everything = kernel_complaints()
+    if complaints:
+        print(f"FAIL the kernel complained: {complaints[0]}", *everything.splitlines()[-60:], sep="\n", flush=True)
+        failed += 1
     return passed, failed
 
 
@@ -124,9 +142,8 @@ def prepare(logs):
     os.makedirs(logs, exist_ok=True)
     for module in MODULES:  # one that is built in is none
         subprocess.run(["modprobe", "-q", module], check=False)
-    if os.path.isdir("/var/lib/containerd") or not os.makedirs("/var/lib/containerd"):
-        # overlayfs cannot lie on the overlay that is the root here
-        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/var/lib/containerd"], check=True)
+    os.makedirs("/var/lib/containerd", exist_ok=True)  # an overlay cannot lie on the overlay that is the root here
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/var/lib/containerd"], check=True)
     kernel_complaints()
 
 
@@ -135,12 +152,14 @@ def main():
     parser.add_argument("--logs", default="/run/dranetd-vm")
     parser.add_argument("parts", nargs="*")
     chosen = parser.parse_args()
+
+    def wanted(steps):
+        return [step for step in steps if not chosen.parts or any(part in step.name for part in chosen.parts)]
+
     prepare(chosen.logs)
-    passed = failed = 0
-    for step in steps():
-        if not chosen.parts or any(part in step.name for part in chosen.parts):
-            more, bad = run(step, chosen.logs)
-            passed, failed = passed + more, failed + bad
+    groups = [wanted(unit_steps()), *([step] for step in wanted(other_steps()))]
+    counts = [run(steps, chosen.logs, os.cpu_count()) for steps in groups]
+    passed, failed = (sum(count) for count in zip(*counts))
     print(f"vm: {passed} passed, {failed} failed", flush=True)
     sys.exit(1 if failed or not passed else 0)
 

@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Kinds of links that the kernel of a build machine cannot make, given to a pod of the real containerd: what the claim wants is read in
-the pod, the other end answers where there is one, and the host's link comes home as it was. And bonds: what may not be given away."""
+"""Kinds of links that the kernel of a build machine cannot make, given to a pod of the real containerd: what the claims want is read in
+the pod, the other end answers where there is one, and the host's links come home as they were. And bonds: what may not be given away.
+
+A pod's start takes seconds in the emulated machine, so one pod gets all kinds."""
 
 import contextlib
 import os
@@ -9,180 +11,201 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "node"))
 
-from cluster_cases import expect, same  # noqa: E402
+from cluster_cases import Lane, expect, same  # noqa: E402
 from cluster_net import FABRIC  # noqa: E402
 from kubelet import PodFailed  # noqa: E402
-from knobs_node import LANE, came_home, host, host_state, nic, running  # noqa: E402
 
-ADDRESSES = ["203.0.113.2/24", "2001:db8:7::2/64"]
-PEERS = ["203.0.113.1", "2001:db8:7::1"]
-MAC = "02:11:22:33:44:55"
+LANE = Lane(seed=4)
+MTU = 1400
 
 
-def wanted(mac=None, mtu=1400):
-    interface = {"name": "eth7", "mtu": mtu, "addresses": ADDRESSES}
-    return {"interface": {**interface, "hardwareAddr": mac} if mac else interface}
+def ip(*lines, netns=None):
+    """Each line is one command of ip(8); one process for all of them, for a process takes long here."""
+    where = f"-n {netns}" if netns else ""
+    LANE.cluster.corner.run(["sh", "-c", f'printf "$0" | ip {where} -batch -', "".join(line + "\\n" for line in lines)])
 
 
-def shows(pod, kind, mac=None, mtu=1400):
-    link = pod.link("eth7")
-    same(link["linkinfo"]["info_kind"], kind)
-    same(link["mtu"], mtu)
-    same(mac or link["address"], link["address"])
-    expect("UP" in link["flags"], link["flags"])
-    same(sorted(f"{item['local']}/{item['prefixlen']}" for item in link["addr_info"] if item["scope"] == "global"), sorted(ADDRESSES))
-    return link["linkinfo"].get("info_data", {})
+class Kind:
+    """A link and what a claim wants of it. `network` is the third number of its addresses; `peer` says that the fabric has the second."""
+
+    def __init__(self, name, network, kind, make, mac=None, peer=None, **data):
+        self.name, self.network, self.kind, self.make = name, network, kind, make
+        self.mac, self.peer, self.data = mac, peer, data
+
+    def addresses(self, last):
+        return [f"203.0.{self.network}.{last}/24", f"2001:db8:{self.network}::{last}/64"]
+
+    def parameters(self):
+        interface = {"name": f"eth{self.network}", "mtu": MTU, "addresses": self.addresses(2)}
+        return {"interface": {**interface, "hardwareAddr": self.mac} if self.mac else interface}
+
+    def shows(self, links):
+        link = links[f"eth{self.network}"]
+        same(link["linkinfo"]["info_kind"], self.kind)
+        same(link["mtu"], MTU, self.name)
+        same(self.mac or link["address"], link["address"], self.name)
+        same(sorted(f"{item['local']}/{item['prefixlen']}" for item in link["addr_info"] if item["scope"] == "global"),
+             sorted(self.addresses(2)), self.name)
+        expect("UP" in link["flags"] and "master" not in link, f"{self.name}: {link}")
+        data = link["linkinfo"].get("info_data", {})
+        same({key: data.get(key) for key in self.data}, self.data, self.name)
 
 
-def answer(pod, peers):
-    for peer in peers:
-        LANE.cluster.ping(pod.pod, peer)
+# low0 is a veth of the host, and leg0 is one of a bond of two.
+KINDS = (Kind("dum0", 10, "dummy", "link add dum0 mtu 1300 type dummy", mac="02:11:22:33:44:10"),
+         Kind("vlan7", 11, "vlan", "link add link low0 name vlan7 type vlan id 7", mac="02:11:22:33:44:11", peer="type vlan id 7", id=7),
+         Kind("vlan9", 12, "vlan", "link add link dum1 name vlan9 type vlan id 9 reorder_hdr off", id=9),
+         Kind("ipv0", 13, "ipvlan", "link add link low0 name ipv0 type ipvlan mode l2", peer="", mode="l2"),
+         Kind("mac0", 14, "macvlan", "link add link low1 name mac0 type macvlan mode bridge", mac="02:11:22:33:44:14", peer="",
+              mode="bridge"))
+MEMBER = Kind("leg0", 15, "veth", "")
+LOWER = {"vlan7": "low0p", "ipv0": "low0p", "mac0": "low1p"}
 
 
 @contextlib.contextmanager
-def cable(peer=""):
-    """low0, a veth of the host: links stand on it. Its other end in the fabric has the peers' addresses, on a VLAN if that is named."""
-    with nic("low0"):
-        end = "low0p"
-        if peer:
-            host("ip", "-n", FABRIC, "link", "add", "link", end, "name", "peer7", *peer.split())
-            end = "peer7"
-            host("ip", "-n", FABRIC, "link", "set", end, "up")
-        for address in PEERS:
-            host("ip", "-n", FABRIC, "addr", "add", address + ("/64" if ":" in address else "/24"), "dev", end, "nodad")
+def links(*names, kind="veth"):
+    """NICs of the host, each veth with its other end in the fabric."""
+    net = LANE.cluster.net
+    for name in names:
+        net.add_nic(name, kind=kind)
+    try:
         yield
+    finally:
+        for name in names:
+            net.remove_nic(name)
+
+
+def furnish(kind):
+    """Make it, with what the host has on it, and its peer in the fabric."""
+    ip(kind.make,
+       f"link set {kind.name} up",
+       f"addr add 198.18.{kind.network}.2/24 dev {kind.name}",
+       f"addr add 2001:db8:a{kind.network}::2/64 dev {kind.name} nodad",
+       f"route add 198.51.{kind.network}.0/24 via 198.18.{kind.network}.1 dev {kind.name}")
+    if kind.peer is None:
+        return
+    end = LOWER[kind.name]
+    name = "peer7" if kind.peer else end
+    ip(*([f"link add link {end} name {name} {kind.peer}", f"link set {name} up"] if kind.peer else []),
+       *(f"addr add {address} dev {name} nodad" for address in kind.addresses(1)), netns=FABRIC)
 
 
 @contextlib.contextmanager
-def made(name, *commands):
-    """A link by ip(8), with addresses of the host's own on it."""
-    commands = [*commands, f"ip link set {name} up", f"ip addr add 198.18.7.2/24 dev {name}", f"ip addr add 2001:db8:b::2/64 dev {name} nodad",
-                f"ip route add 198.51.100.0/24 via 198.18.7.1 dev {name}"]
-    with nic(name, make=False, prepare=commands):
-        yield name
-
-
-def test_dummy():
-    with made("dum0", "ip link add dum0 mtu 1300 type dummy"), running("links", "dum0", wanted(MAC)) as pod:
-        shows(pod, "dummy", MAC)
-
-
-def test_vlan():
-    with cable("type vlan id 7"), made("vlan7", "ip link add link low0 name vlan7 type vlan id 7"):
-        with running("links", "vlan7", wanted(MAC)) as pod:
-            same(shows(pod, "vlan", MAC)["id"], 7)
-            answer(pod, PEERS)
-
-
-def test_vlan_on_a_dummy():
-    with nic("dum0", kind="dummy"), made("vlan9", "ip link add link dum0 name vlan9 type vlan id 9 reorder_hdr off"):
-        with running("links", "vlan9", wanted()) as pod:
-            same(shows(pod, "vlan")["id"], 9)
-
-
-def test_ipvlan():
-    with cable(), made("ipv0", "ip link add link low0 name ipv0 type ipvlan mode l2"):
-        with running("links", "ipv0", wanted()) as pod:
-            same(shows(pod, "ipvlan")["mode"], "l2")
-            answer(pod, PEERS)
-
-
-def test_ipvlan_has_its_lowers_mac():
-    """The kernel does not let it have another: the pod does not start, and the link is at home as it was."""
+def everything():
+    """All kinds; low0 has the default route. They go with what they stand on, but for the dummy."""
     cluster = LANE.cluster
-    with cable(), made("ipv0", "ip link add link low0 name ipv0 type ipvlan mode l2"):
-        was = host_state("ipv0")
-        cluster.claim_for("links", "ipv0", wanted(MAC))
+    with links("low0", "low1"), links("dum1", kind="dummy"), bond():
+        for kind in KINDS:
+            furnish(kind)
+        ip("addr add 198.18.0.2/24 dev low0", "route add default via 198.18.0.1 dev low0")
         try:
-            cluster.kubelet.run_pod(cluster.pod_manifest("links-pod", "links"), deadline=3)
-            raise AssertionError("the pod runs")
-        except PodFailed as error:
-            expect("hardwareAddr" in str(error), f"hardwareAddr is not in: {error}")
+            cluster.wait(lambda: "low0" not in cluster.published(), 20, "the uplink to be withdrawn")
+            cluster.wait_published(*(kind.name for kind in KINDS), "leg0", deadline=20)
+            yield
         finally:
-            for pod in list(cluster.kubelet.pods.values()):
-                cluster.kubelet.stop_pod(pod)
-            cluster.delete("resourceclaims", "links")
-        came_home("ipv0", was)
-
-
-def test_macvlan():
-    with cable(), made("mac0", "ip link add link low0 name mac0 type macvlan mode bridge"):
-        with running("links", "mac0", wanted(MAC)) as pod:
-            same(shows(pod, "macvlan", MAC)["mode"], "bridge")
-            answer(pod, PEERS)
-
-
-def test_vlan_on_the_uplink():
-    """The uplink itself is never offered; a VLAN that stands on it takes nothing of it away."""
-    cluster = LANE.cluster
-    with cable("type vlan id 7"):
-        host("ip", "route", "add", "default", "via", "198.18.0.1", "dev", "low0")
-        cluster.wait(lambda: "low0" not in cluster.published(), 10, "the uplink to be withdrawn")
-        with made("vlan7", "ip link add link low0 name vlan7 type vlan id 7"):
-            with running("links", "vlan7", wanted(MAC)) as pod:
-                answer(pod, PEERS)
-                expect("low0" not in cluster.published(), "the uplink is offered")
-                expect("dev low0" in host("ip", "route", "show", "default"), "the default route is gone")
-        host("ip", "route", "del", "default")
-        cluster.wait_published("low0")
+            ip("link del dum0")
 
 
 @contextlib.contextmanager
 def bond():
-    """bond7, an active-backup of two veths with a peer each."""
-    cluster = LANE.cluster
-    with nic("leg0", addresses=(), fabric=()), nic("leg1", addresses=(), fabric=()):
-        host("ip", "link", "add", "bond7", "type", "bond", "mode", "active-backup", "miimon", "50")
+    """bond7, an active-backup of leg0 and leg1, which are veths."""
+    with links("leg0", "leg1"):
+        ip("link add bond7 type bond mode active-backup miimon 50",
+           *(f"link set {leg} {what}" for leg in ("leg0", "leg1") for what in ("down", "master bond7")),
+           "link set bond7 up", "addr add 198.18.9.2/24 dev bond7")
         try:
-            for leg in ("leg0", "leg1"):
-                host("ip", "link", "set", leg, "down")
-                host("ip", "link", "set", leg, "master", "bond7")
-            host("ip", "link", "set", "bond7", "up")
-            host("ip", "addr", "add", "198.18.9.2/24", "dev", "bond7")
-            cluster.wait_published("leg0", "leg1")
+            LANE.cluster.wait_published("leg0", "leg1")
             yield
         finally:
-            host("ip", "link", "del", "bond7")
+            ip("link del bond7")
 
 
-def test_a_bond_is_not_offered():
-    """The kernel does not let it change its namespace."""
-    with bond():
-        with nic("dum0", kind="dummy"):  # what is published after the bond was made
-            expect("bond7" not in LANE.cluster.published(), "a bond is offered")
-
-
-def test_members_of_the_uplinks_bond_are_not_offered():
+@contextlib.contextmanager
+def pod_with(kinds):
+    """A pod with a claim for each of them; they must come home as they were."""
     cluster = LANE.cluster
-    with bond():
-        cluster.claim_for("links", "leg0", wanted())
-        host("ip", "route", "add", "default", "via", "198.18.9.1", "dev", "bond7")
-        cluster.wait(lambda: not {"leg0", "leg1", "bond7"} & set(cluster.published()), 10, "the members to be withdrawn")
-        try:
-            cluster.kubelet.run_pod(cluster.pod_manifest("links-pod", "links"), deadline=1.5)
-            raise AssertionError("the pod has a member of the uplink")
-        except PodFailed:
-            pass
-        finally:
-            for pod in list(cluster.kubelet.pods.values()):
-                cluster.kubelet.stop_pod(pod)
-            cluster.delete("resourceclaims", "links")
-        same([link["ifname"] for link in cluster.net.json("link", "show", "master", "bond7")], ["leg1", "leg0"][::-1])
-        host("ip", "route", "del", "default")
-        cluster.wait_published("leg0", "leg1")
+    was = {kind.name: cluster.net.host_dump(kind.name) for kind in kinds}
+    for kind in kinds:
+        cluster.claim_for(kind.name, kind.name, kind.parameters())
+    try:
+        yield cluster.kubelet.run_pod(cluster.pod_manifest("links", *was))
+    finally:
+        for pod in list(cluster.kubelet.pods.values()):
+            cluster.kubelet.stop_pod(pod)
+        for name in was:
+            cluster.delete("resourceclaims", name)
+    for name, before in was.items():
+        cluster.check_home(name, before, deadline=20)
 
 
-def test_a_member_of_another_bond_comes_home_to_it():
-    def member():
-        link = LANE.cluster.net.json("link", "show", "dev", "leg0")[0]
-        return {key: link.get(key) for key in ("master", "address")} | {"flags": sorted(set(link["flags"]) - {"LOWER_UP", "NO-CARRIER"})}
+def refused(kind, *words):
+    """A pod that wants it does not run and says why, and the link stays as it is."""
+    cluster = LANE.cluster
+    before = cluster.net.host_dump(kind.name)
+    cluster.claim_for(kind.name, kind.name, kind.parameters())
+    try:
+        cluster.kubelet.run_pod(cluster.pod_manifest("links", kind.name), deadline=1.5)
+        raise AssertionError(f"the pod runs with {kind.name}")
+    except PodFailed as error:
+        for word in words:
+            expect(word in str(error), f"{word!r} is not in: {error}")
+    finally:
+        for pod in list(cluster.kubelet.pods.values()):
+            cluster.kubelet.stop_pod(pod)
+        cluster.delete("resourceclaims", kind.name)
+    cluster.check_home(kind.name, before)
 
-    with bond():
+
+def answers(pod, address):
+    """Asked from the pod's namespace: to run something in its container takes seconds here."""
+    cluster = LANE.cluster
+    ask = ["nsenter", f"--net={cluster.cri.sandbox_netns(pod.sandbox)}", "busybox", "ping", "-c", "1", "-W", "1", address]
+    cluster.wait(lambda: cluster.corner.run(ask, check=False).returncode == 0, 20, f"an answer from {address}")
+
+
+def member():
+    link = LANE.cluster.net.json("link", "show", "dev", "leg0")[0]
+    return {key: link.get(key) for key in ("master", "address")}
+
+
+def test_all_kinds_in_one_pod():
+    cluster = LANE.cluster
+    with everything():
+        offered = set(cluster.published())
+        expect("low0" not in offered, "the uplink is offered")
+        expect("bond7" not in offered, "a bond is offered, which the kernel does not let change its namespace")
         was = member()
         same(was["master"], "bond7")
-        with running("links", "leg0", wanted()) as pod:
-            expect("master" not in pod.link("eth7"), "no member in the pod")
+        with pod_with([*KINDS, MEMBER]) as pod:
+            shown = cluster.pod_links(pod)
+            for kind in (*KINDS, MEMBER):
+                kind.shows(shown)
+                if kind.peer is not None:
+                    for address in kind.addresses(1):
+                        answers(pod, address.split("/")[0])
+            same([link["ifname"] for link in cluster.net.json("link", "show", "master", "bond7")], ["leg1"])
+            expect("low0" in cluster.net.ip("route", "show", "default"), "the default route is gone")
         same(member(), was)
+
+
+def test_an_ipvlan_has_its_lowers_address():
+    """The kernel does not let it have another."""
+    kind = Kind("ipv0", 13, "ipvlan", "link add link low0 name ipv0 type ipvlan mode l2", mac="02:11:22:33:44:13")
+    with links("low0"):
+        furnish(kind)
+        LANE.cluster.wait_published("ipv0")
+        refused(kind, "interface.hardwareAddr", "ipvlan")
+
+
+def test_members_of_the_uplinks_bond_stay():
+    cluster = LANE.cluster
+    with bond():
+        ip("route add default via 198.18.9.1 dev bond7")
+        cluster.wait(lambda: not {"leg0", "leg1", "bond7"} & set(cluster.published()), 10, "the members to be withdrawn")
+        refused(MEMBER)
+        same(sorted(link["ifname"] for link in cluster.net.json("link", "show", "master", "bond7")), ["leg0", "leg1"])
+        ip("route del default")
+        cluster.wait_published("leg0", "leg1")
 
 
 if __name__ == "__main__":

@@ -19,8 +19,22 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from cluster_cases import Lane, expect  # noqa: E402
 from guest import modprobe, run  # noqa: E402
+from runtime.corner import Corner  # noqa: E402
 
-LANE = Lane(seed=5)
+
+class Node(Lane):
+    """A corner without a runtime: discovery needs none."""
+
+    @property
+    def cluster(self):
+        if self.started is None:
+            corner = Corner()
+            corner.start(containerd=False)
+            self.options["corner"] = corner
+        return super().cluster
+
+
+LANE = Node(seed=5)
 SIM = 20
 VFS = 256
 DUMPS = 20
