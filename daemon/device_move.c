@@ -158,7 +158,7 @@ static int half_read(const struct half *h, uint32_t node_wait_ms, uint32_t gid_w
 	const struct rdma_wanted_nodes wanted = {.umad = c->rdma_umad == 1, .issm = c->rdma_issm == 1, .wait_ms = node_wait_ms};
 	struct rdma *where = h->pod ? h->pod : h->host;
 	struct rdma_device at;
-	struct rdma_state state;
+	struct rdma_state state = {0};
 	int r = where ? rdma_find(where, &h->plan->host.rdma, &at, e) : -ENODEV; /* the pod may have given it another name */
 	if (r == 0)
 		r = rdma_state_read(where, at.name, &wanted, &state, e);

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,6 +90,9 @@ static json_t *encode_member(const struct member *m, const void *base)
 		return json_integer(*(const uint32_t *)at);
 	case U64:
 		return *(const uint64_t *)at > INT64_MAX ? NULL : json_integer((json_int_t) * (const uint64_t *)at);
+	case GUID: /* JSON's integers end where those with the first bit begin */
+		snprintf(text, sizeof(text), "%016" PRIx64, *(const uint64_t *)at);
+		return json_string(text);
 	case MAC:
 		mac_format(at, text);
 		return json_string(text);
@@ -200,6 +204,15 @@ static int decode_integer(const struct member *m, json_t *from, void *to, struct
 	return 0;
 }
 
+static int decode_guid(json_t *from, uint64_t *to, struct error *e)
+{
+	const char *text = json_string_value(from);
+	if (!text || strlen(text) != 16 || strspn(text, hex_digits) != 16)
+		return error_set(e, -EINVAL, "no GUID");
+	*to = strtoull(text, NULL, 16);
+	return 0;
+}
+
 static int decode_address(const struct member *m, json_t *from, void *to, struct error *e)
 {
 	const char *text = json_string_value(from);
@@ -296,6 +309,9 @@ static int decode_member(const struct member *m, json_t *from, void *base, struc
 	case U32:
 	case U64:
 		r = decode_integer(m, from, at, e);
+		break;
+	case GUID:
+		r = decode_guid(from, at, e);
 		break;
 	case MAC:
 	case ADDRESS:

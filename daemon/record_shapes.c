@@ -76,7 +76,7 @@ static const struct member node_members[] = {
 };
 SHAPE(node, rdma_node);
 static const struct member rdma_members[] = {
-    M_TEXT(rdma_state, name, NAME_TEXT), M(rdma_state, U64, guid),       M(rdma_state, U32, index),
+    M_TEXT(rdma_state, name, NAME_TEXT), M(rdma_state, GUID, guid),      M(rdma_state, U32, index),
     M(rdma_state, U8, protocol),         M(rdma_state, BOOL, exclusive), M_ARRAY_LATER(rdma_state, nodes, n_nodes, node_shape),
     M(rdma_state, U8, gid_port),         M(rdma_state, I32, gid_index),  M(rdma_state, ADDRESS, gid),
 };
@@ -144,7 +144,7 @@ static const struct member facts_members[] = {
     M_LATER(device_facts, U32, speed),
     M_LATER(device_facts, I32, vfs_away),
     M_ARRAY_LATER(device_facts, numa_nodes, n_numa_nodes, numa_shape),
-    M_LATER(device_facts, U64, rdma_guid),
+    M_LATER(device_facts, GUID, rdma_guid),
     M_LATER(device_facts, U32, rdma_index),
     M_LATER(device_facts, U8, rdma_protocol),
     M_LATER(device_facts, BOOL, rdma_exclusive),

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum member_type { TEXT, BOOL, I8, U8, I32, U32, U64, MAC, ADDRESS, PREFIX, STATE, BYTES, STRUCT, POINTER, LIST, ARRAY };
+enum member_type { TEXT, BOOL, I8, U8, I32, U32, U64, GUID, MAC, ADDRESS, PREFIX, STATE, BYTES, STRUCT, POINTER, LIST, ARRAY };
 enum text_rule {
 	ANY_TEXT,
 	NAME_TEXT, /* no '/': it names one file or object */

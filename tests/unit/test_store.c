@@ -139,7 +139,7 @@ static void fill_facts(struct device_facts *f)
 	                           .vfs_away = 2,
 	                           .n_numa_nodes = 2,
 	                           .numa_nodes = {1, 0},
-	                           .rdma_guid = 0x1122334455667788,
+	                           .rdma_guid = 0x9963cdfffea140ab,
 	                           .rdma_index = 4,
 	                           .rdma_protocol = RDMA_PROTOCOL_ROCE,
 	                           .rdma_exclusive = true};
@@ -149,7 +149,7 @@ static struct rdma_state rdma_state(void)
 {
 	struct rdma_state s = {
 	    .name = "mlx5_2",
-	    .guid = 0x1122334455667788,
+	    .guid = 0x9963cdfffea140ab,
 	    .index = 4,
 	    .protocol = RDMA_PROTOCOL_ROCE,
 	    .exclusive = true,
