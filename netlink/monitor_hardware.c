@@ -37,8 +37,7 @@ static uint32_t read_speed(int socket, const char *ifname)
 	return q.head.speed;
 }
 
-/* "28.39.1002 (MT_0000000838)", "N/A", a number and rubbish behind it: what a device answers. */
-static void take_firmware(const char *text, size_t size, char ret[32])
+void link_firmware_parse(const char *text, size_t size, char ret[LINK_FIRMWARE_SIZE])
 {
 	size_t n = 0;
 	for (; n < size && text[n]; n++)
@@ -46,9 +45,10 @@ static void take_firmware(const char *text, size_t size, char ret[32])
 			return;
 	while (n > 0 && text[n - 1] == ' ')
 		n--;
-	if (n == 0 || n >= 32 || (n == 3 && memcmp(text, "N/A", 3) == 0))
+	if (n == 0 || n >= LINK_FIRMWARE_SIZE || (n == 3 && memcmp(text, "N/A", 3) == 0))
 		return;
 	memcpy(ret, text, n);
+	ret[n] = '\0';
 }
 
 int link_hardware_read(int socket, const char *ifname, struct link_hardware *ret)
@@ -60,7 +60,7 @@ int link_hardware_read(int socket, const char *ifname, struct link_hardware *ret
 		return r; /* renamed meanwhile, or gone */
 	memset(&h, 0, sizeof(h));
 	if (r == 0)
-		take_firmware(driver.fw_version, sizeof(driver.fw_version), h.firmware);
+		link_firmware_parse(driver.fw_version, sizeof(driver.fw_version), h.firmware);
 	h.speed = read_speed(socket, ifname);
 	memcpy(ret, &h, sizeof(h));
 	return 0;

@@ -26,10 +26,11 @@ struct ebpf_names {
 	bool any; /* also such as have no name */
 };
 
+enum { LINK_FIRMWARE_SIZE = 32 };
 /* What a driver says of its link when it is asked. Zero from end to end where it says nothing. */
 struct link_hardware {
 	uint32_t speed; /* Mb/s; 0 = unknown */
-	char firmware[32];
+	char firmware[LINK_FIRMWARE_SIZE];
 };
 enum { LOOK_EBPF = 1, LOOK_HARDWARE = 2 };
 
@@ -141,6 +142,9 @@ bool link_reader_busy(const struct link_reader *q);
 
 /* On that thread. A negative errno = what was known stays. */
 int ebpf_names_read(struct nlsock *s, int32_t ifindex, struct ebpf_names *ret);
+/* What a driver answers: "28.39.1002 (MT_0000000838)", "N/A", or a number and rubbish behind it, which is taken for nothing. `ret` was "".
+ */
+void link_firmware_parse(const char *text, size_t size, char ret[LINK_FIRMWARE_SIZE]);
 /* `socket`: any, of the namespace of the link. */
 int link_hardware_read(int socket, const char *ifname, struct link_hardware *ret);
 
