@@ -24,17 +24,18 @@ static int ask(int socket, const char *ifname, void *question)
 static uint32_t read_speed(int socket, const char *ifname)
 {
 	enum { MASKS = 3, WORDS_MAX = 127 };
-	struct {
-		struct ethtool_link_settings head;
-		uint32_t masks[MASKS * WORDS_MAX];
-	} q = {.head = {.cmd = ETHTOOL_GLINKSETTINGS}};
-	if (ask(socket, ifname, &q) < 0 || q.head.link_mode_masks_nwords >= 0)
+	_Alignas(struct ethtool_link_settings) uint8_t space[sizeof(struct ethtool_link_settings) + 4 * MASKS * WORDS_MAX] = {0};
+	struct ethtool_link_settings *q = (struct ethtool_link_settings *)space;
+	q->cmd = ETHTOOL_GLINKSETTINGS;
+	if (ask(socket, ifname, q) < 0 || q->link_mode_masks_nwords >= 0)
 		return 0;
-	q.head =
-	    (struct ethtool_link_settings){.cmd = ETHTOOL_GLINKSETTINGS, .link_mode_masks_nwords = (int8_t)-q.head.link_mode_masks_nwords};
-	if (ask(socket, ifname, &q) < 0 || q.head.speed > INT32_MAX) /* SPEED_UNKNOWN is all ones */
+	int8_t words = (int8_t)-q->link_mode_masks_nwords;
+	memset(q, 0, sizeof(*q));
+	q->cmd = ETHTOOL_GLINKSETTINGS;
+	q->link_mode_masks_nwords = words;
+	if (ask(socket, ifname, q) < 0 || q->speed > INT32_MAX) /* SPEED_UNKNOWN is all ones */
 		return 0;
-	return q.head.speed;
+	return q->speed;
 }
 
 void link_firmware_parse(const char *text, size_t size, char ret[LINK_FIRMWARE_SIZE])
