@@ -24,49 +24,108 @@ enum presence {
 
 enum field { FIELD_TEXT, FIELD_MAC, FIELD_I32, FIELD_U32, FIELD_BOOL, FIELD_NUMA, FIELD_RDMA_PROTOCOL };
 
+#define FIRST_OF_OURS "dra.net/linkSpeed"
 /* DRANET's (dranet-behaviour §2.6), then those of our own. A PF and a VF have no more than ATTRIBUTES_MAX of them, see below. */
 static const struct row {
 	const char *name;
 	enum field field;
 	size_t offset;
 	enum presence presence;
+	const char *about; /* for the page of attributes */
 } rows[] = {
-    {"dra.net/ifName", FIELD_TEXT, offsetof(struct device_facts, ifname), WITH_NETDEV},
-    {"dra.net/mac", FIELD_MAC, offsetof(struct device_facts, mac), WITH_NETDEV},
-    {"dra.net/mtu", FIELD_U32, offsetof(struct device_facts, mtu), WITH_NETDEV},
-    {"dra.net/encapsulation", FIELD_TEXT, offsetof(struct device_facts, encapsulation), WITH_NETDEV},
-    {"dra.net/alias", FIELD_TEXT, offsetof(struct device_facts, alias), WITH_NETDEV},
-    {"dra.net/state", FIELD_TEXT, offsetof(struct device_facts, state), WITH_NETDEV},
-    {"dra.net/type", FIELD_TEXT, offsetof(struct device_facts, type), WITH_NETDEV},
-    {"dra.net/ipv4", FIELD_TEXT, offsetof(struct device_facts, ipv4), NOT_EMPTY},
-    {"dra.net/ipv6", FIELD_TEXT, offsetof(struct device_facts, ipv6), NOT_EMPTY},
-    {"dra.net/tcFilterNames", FIELD_TEXT, offsetof(struct device_facts, tc_filters), NOT_EMPTY},
-    {"dra.net/tcxProgramNames", FIELD_TEXT, offsetof(struct device_facts, tcx_programs), NOT_EMPTY},
-    {"dra.net/ebpf", FIELD_BOOL, offsetof(struct device_facts, ebpf), WITH_NETDEV},
-    {"dra.net/sriov", FIELD_BOOL, offsetof(struct device_facts, sriov), WITH_NETDEV},
-    {"dra.net/sriovVfs", FIELD_I32, offsetof(struct device_facts, sriov_vfs), WITH_SRIOV},
-    {"dra.net/isSriovVf", FIELD_BOOL, offsetof(struct device_facts, is_vf), NOT_FALSE},
-    {"dra.net/virtual", FIELD_BOOL, offsetof(struct device_facts, is_virtual), WITH_NETDEV},
-    {"dra.net/rdma", FIELD_BOOL, offsetof(struct device_facts, rdma), ALWAYS},
-    {"dra.net/rdmaDevice", FIELD_TEXT, offsetof(struct device_facts, rdma_device), NOT_EMPTY},
-    {"dra.net/pciAddress", FIELD_TEXT, offsetof(struct device_facts, pci_address), NOT_EMPTY},
-    {"dra.net/pciVendor", FIELD_TEXT, offsetof(struct device_facts, pci_vendor), NOT_EMPTY},
-    {"dra.net/pciDevice", FIELD_TEXT, offsetof(struct device_facts, pci_device), NOT_EMPTY},
-    {"dra.net/pciSubsystem", FIELD_TEXT, offsetof(struct device_facts, pci_subsystem), NOT_EMPTY},
-    {"dra.net/numaNode", FIELD_I32, offsetof(struct device_facts, numa_node), WITH_NUMA},
-    {"resource.kubernetes.io/pcieRoot", FIELD_TEXT, offsetof(struct device_facts, pcie_root), NOT_EMPTY},
-    {"resource.kubernetes.io/numaNode", FIELD_NUMA, offsetof(struct device_facts, numa_node), WITH_NUMA},
-    {"dra.net/linkSpeed", FIELD_U32, offsetof(struct device_facts, speed), NOT_ZERO},
-    {"dra.net/driver", FIELD_TEXT, offsetof(struct device_facts, driver), NOT_EMPTY},
-    {"dra.net/firmwareVersion", FIELD_TEXT, offsetof(struct device_facts, firmware), NOT_EMPTY},
-    {"dra.net/switchID", FIELD_TEXT, offsetof(struct device_facts, switch_id), NOT_EMPTY},
-    {"dra.net/pfName", FIELD_TEXT, offsetof(struct device_facts, pf_ifname), OF_VF},
-    {"dra.net/pfPciAddress", FIELD_TEXT, offsetof(struct device_facts, pf_address), OF_VF},
-    {"dra.net/vfIndex", FIELD_I32, offsetof(struct device_facts, vf_index), OF_VF_INDEX},
-    {"dra.net/rdmaProtocol", FIELD_RDMA_PROTOCOL, offsetof(struct device_facts, rdma_protocol), WITH_RDMA_PROTOCOL},
+    {"dra.net/ifName", FIELD_TEXT, offsetof(struct device_facts, ifname), WITH_NETDEV, "name of the interface"},
+    {"dra.net/mac", FIELD_MAC, offsetof(struct device_facts, mac), WITH_NETDEV, "its hardware address; of IPoIB all 20 bytes"},
+    {"dra.net/mtu", FIELD_U32, offsetof(struct device_facts, mtu), WITH_NETDEV, "its MTU"},
+    {"dra.net/encapsulation", FIELD_TEXT, offsetof(struct device_facts, encapsulation), WITH_NETDEV,
+     "kind of its link layer: `ether`, `infiniband`, `none` …"},
+    {"dra.net/alias", FIELD_TEXT, offsetof(struct device_facts, alias), WITH_NETDEV, "the alias that somebody gave it, cut at 64 bytes"},
+    {"dra.net/state", FIELD_TEXT, offsetof(struct device_facts, state), WITH_NETDEV,
+     "`up`, `down`, `lower-layer-down`, `dormant`, `testing`, `not-present`, `unknown`"},
+    {"dra.net/type", FIELD_TEXT, offsetof(struct device_facts, type), WITH_NETDEV,
+     "kind of the link: `device` for hardware, else `dummy`, `macvlan`, `vlan`, `veth` …"},
+    {"dra.net/ipv4", FIELD_TEXT, offsetof(struct device_facts, ipv4), NOT_EMPTY,
+     "global unicast addresses with their lengths, as many as 64 bytes hold, sorted"},
+    {"dra.net/ipv6", FIELD_TEXT, offsetof(struct device_facts, ipv6), NOT_EMPTY, "the same; not temporary or deprecated ones"},
+    {"dra.net/tcFilterNames", FIELD_TEXT, offsetof(struct device_facts, tc_filters), NOT_EMPTY, "eBPF filters of clsact, sorted"},
+    {"dra.net/tcxProgramNames", FIELD_TEXT, offsetof(struct device_facts, tcx_programs), NOT_EMPTY,
+     "eBPF programs attached by tcx, sorted"},
+    {"dra.net/ebpf", FIELD_BOOL, offsetof(struct device_facts, ebpf), WITH_NETDEV, "whether any of both is there, with a name or without"},
+    {"dra.net/sriov", FIELD_BOOL, offsetof(struct device_facts, sriov), WITH_NETDEV, "whether it can have VFs"},
+    {"dra.net/sriovVfs", FIELD_I32, offsetof(struct device_facts, sriov_vfs), WITH_SRIOV, "how many VFs it has"},
+    {"dra.net/isSriovVf", FIELD_BOOL, offsetof(struct device_facts, is_vf), NOT_FALSE, "it is a VF"},
+    {"dra.net/virtual", FIELD_BOOL, offsetof(struct device_facts, is_virtual), WITH_NETDEV, "whether no hardware is below it"},
+    {"dra.net/rdma", FIELD_BOOL, offsetof(struct device_facts, rdma), ALWAYS, "whether it has an RDMA device"},
+    {"dra.net/rdmaDevice", FIELD_TEXT, offsetof(struct device_facts, rdma_device), NOT_EMPTY, "name of that"},
+    {"dra.net/pciAddress", FIELD_TEXT, offsetof(struct device_facts, pci_address), NOT_EMPTY, "PCI address of the function"},
+    {"dra.net/pciVendor", FIELD_TEXT, offsetof(struct device_facts, pci_vendor), NOT_EMPTY,
+     "its vendor by the hardware database, cut at 64 bytes; `unknown`"},
+    {"dra.net/pciDevice", FIELD_TEXT, offsetof(struct device_facts, pci_device), NOT_EMPTY, "its product, likewise"},
+    {"dra.net/pciSubsystem", FIELD_TEXT, offsetof(struct device_facts, pci_subsystem), NOT_EMPTY,
+     "its subsystem device id, four hexadecimal digits"},
+    {"dra.net/numaNode", FIELD_I32, offsetof(struct device_facts, numa_node), WITH_NUMA, "NUMA node of the function"},
+    {"resource.kubernetes.io/pcieRoot", FIELD_TEXT, offsetof(struct device_facts, pcie_root), NOT_EMPTY,
+     "PCIe root complex, `pci0000:80`: what has the same one is on the same host bridge"},
+    {"resource.kubernetes.io/numaNode", FIELD_NUMA, offsetof(struct device_facts, numa_node), WITH_NUMA,
+     "the same as `dra.net/numaNode`; with the gate a list: the node, then those as near to it on its socket"},
+    {FIRST_OF_OURS, FIELD_U32, offsetof(struct device_facts, speed), NOT_ZERO,
+     "speed of the link in Mb/s, as the driver says when the link comes up; not of virtual links"},
+    {"dra.net/driver", FIELD_TEXT, offsetof(struct device_facts, driver), NOT_EMPTY,
+     "driver of the PCI function, else of the device on its bus (`virtio_net`, `hv_netvsc`, `r8152`)"},
+    {"dra.net/firmwareVersion", FIELD_TEXT, offsetof(struct device_facts, firmware), NOT_EMPTY,
+     "version of the firmware as `ethtool -i` shows it"},
+    {"dra.net/switchID", FIELD_TEXT, offsetof(struct device_facts, switch_id), NOT_EMPTY,
+     "the switch in the hardware that it is a port of, hexadecimal: the same for all ports of one"},
+    {"dra.net/pfName", FIELD_TEXT, offsetof(struct device_facts, pf_ifname), OF_VF, "interface of the PF"},
+    {"dra.net/pfPciAddress", FIELD_TEXT, offsetof(struct device_facts, pf_address), OF_VF, "PCI address of the PF"},
+    {"dra.net/vfIndex", FIELD_I32, offsetof(struct device_facts, vf_index), OF_VF_INDEX, "which of the PF's VFs it is, from 0"},
+    {"dra.net/rdmaProtocol", FIELD_RDMA_PROTOCOL, offsetof(struct device_facts, rdma_protocol), WITH_RDMA_PROTOCOL,
+     "`ib`, `roce`, `iwarp`, `usnic`, `opa`"},
 };
 /* A VF has no VFs: "dra.net/sriovVfs" and the four of a VF exclude one another. */
 _Static_assert(ELEMENTS(rows) - 1 <= ATTRIBUTES_MAX, "a device may carry 32 attributes");
+
+static const char *const presence_words[] = {
+    [ALWAYS] = "always",
+    [WITH_NETDEV] = "its interface is on the host",
+    [NOT_EMPTY] = "there is one",
+    [NOT_FALSE] = "true",
+    [NOT_ZERO] = "known, and the link is up",
+    [WITH_SRIOV] = "`sriov`, and it is no VF",
+    [OF_VF] = "a VF, and known",
+    [OF_VF_INDEX] = "a VF, and known",
+    [WITH_NUMA] = "a PCI function with a node",
+    [WITH_RDMA_PROTOCOL] = "it has an RDMA device, and known",
+};
+static const char *const field_words[] = {
+    [FIELD_TEXT] = "string",      [FIELD_MAC] = "string",           [FIELD_I32] = "int", [FIELD_U32] = "int", [FIELD_BOOL] = "bool",
+    [FIELD_NUMA] = "int or ints", [FIELD_RDMA_PROTOCOL] = "string",
+};
+
+static const char introduction[] =
+    "# Attributes of devices\n"
+    "\n"
+    "What the ResourceSlices of the driver say of each device, for selectors of claims and device classes, constraints, and `--filter`.\n"
+    "`dranetd --print-attributes` prints this page.\n"
+    "\n"
+    "- Names and types are DRANET's; those marked with + go beyond it. Texts have at most 64 bytes. No device has more than 32 "
+    "attributes.\n"
+    "- A device that is in a pod keeps what was last known of it on the host.\n"
+    "- With `--feature-gates=DRAListTypeAttributes=true` `resource.kubernetes.io/numaNode` is a list (`.IntValues` in a filter). The gate\n"
+    "  of this name has to be on in the cluster, else the API server refuses the slices.\n"
+    "\n"
+    "| attribute | type | there when | what it says |\n"
+    "|---|---|---|---|\n";
+
+void device_attributes_print(struct buf *ret)
+{
+	bool ours = false;
+	buf_puts(ret, introduction);
+	for (size_t i = 0; i < ELEMENTS(rows); i++) {
+		ours |= str_equal(rows[i].name, FIRST_OF_OURS);
+		buf_printf(ret, "| `%s`%s | %s | %s | %s |\n", rows[i].name, ours ? " +" : "", field_words[rows[i].field],
+		           presence_words[rows[i].presence], rows[i].about);
+	}
+}
 
 static bool row_present(const struct row *r, const struct device_facts *facts)
 {

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/base/buf.h"
 #include "core/base/ip.h"
 
 enum {
@@ -111,6 +112,8 @@ enum { ATTRIBUTES_MAX = 32 }; /* attributes + capacities of one device, protocol
 
 /* The attributes of a device, in the table's order (stable). Returns how many were written to `ret`. */
 size_t device_attributes(const struct device_facts *facts, struct attribute ret[ATTRIBUTES_MAX]);
+/* The page of attributes, as Markdown. */
+void device_attributes_print(struct buf *ret);
 /* Whether both would be published alike. */
 bool device_attributes_equal(const struct device_facts *a, const struct device_facts *b);
 

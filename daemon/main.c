@@ -151,6 +151,10 @@ int main(int argc, char **argv)
 		write_text(stdout, print_states);
 		return EXIT_SUCCESS;
 	}
+	if (options.print_attributes) {
+		write_text(stdout, device_attributes_print);
+		return EXIT_SUCCESS;
+	}
 	if (options.print_config_reference) {
 		write_text(stdout, config_reference_print);
 		return EXIT_SUCCESS;

@@ -76,6 +76,7 @@ static const struct flag flags[] = {
      "offer and move IPoIB interfaces like any other; false hides them"},
     {"nri-socket", FLAG_STRING, AT(nri_socket), "/var/run/nri/nri.sock", FLAG_USED, NULL, "NRI socket of the container runtime"},
     {"one_output", FLAG_BOOL, AT(klog_bool[3]), "false", FLAG_IGNORED, NULL, KLOG},
+    {"print-attributes", FLAG_BOOL, AT(print_attributes), "false", FLAG_USED, NULL, "print the attributes of devices as Markdown and exit"},
     {"print-config-reference", FLAG_BOOL, AT(print_config_reference), "false", FLAG_USED, NULL,
      "print the reference of the opaque configuration as Markdown and exit"},
     {"print-admission-policy", FLAG_BOOL, AT(print_admission_policy), "false", FLAG_USED, NULL,

@@ -37,7 +37,7 @@ struct options {
 	const char *check_filter;
 	const char *api_server; /* "host:port" or a URL; "" = as the credentials say */
 	bool device_metadata;
-	bool synchronous_hooks, print_states, print_config_reference, print_admission_policy, version;
+	bool synchronous_hooks, print_states, print_attributes, print_config_reference, print_admission_policy, version;
 	/* klog's */
 	int64_t verbosity;
 	const char *klog_text[6];

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # lint.sh [CHECK...] - what can be said of the sources without running them. It wants build/dev to be built.
 #
-# Checks: format tidy arrows purity readme reference policy scripts headers. Each prints FAIL lines for what it finds and counts one test for
-# each file it looked at; files of more than 600 lines are only warned of.
+# Checks: format tidy arrows purity readme reference attributes policy scripts headers. Each prints FAIL lines for what it finds and counts
+# one test for each file it looked at; files of more than 600 lines are only warned of.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 build=${BUILD:-build/dev}
@@ -135,6 +135,10 @@ check_reference() {
 	printed "the reference of the configuration" packaging/config-reference.md --print-config-reference
 }
 
+check_attributes() {
+	printed "the page of attributes" packaging/attributes.md --print-attributes
+}
+
 check_policy() {
 	printed "the admission policy" packaging/admission-policy.yaml --print-admission-policy
 }
@@ -162,7 +166,7 @@ check_headers() {
 	wc -l "${sources[@]}" | awk '$2 != "total" && $1 > 600 {print "note " $2 " has " $1 " lines"}'
 }
 
-for check in "${@:-format tidy arrows purity readme reference policy scripts headers}"; do
+for check in "${@:-format tidy arrows purity readme reference attributes policy scripts headers}"; do
 	for one in $check; do
 		begun=$SECONDS
 		"check_$one"
