@@ -90,7 +90,7 @@ void engine_refresh_rdma(struct engine *g)
 
 void engine_add_rdma(struct engine *g, struct device_facts *facts)
 {
-	if (g->inventory_seen && rdma_facts_are_news(&g->rdma, facts))
+	if (rdma_facts_are_news(&g->rdma, facts))
 		engine_refresh_rdma(g);
 	rdma_facts_add(&g->rdma, facts);
 }
