@@ -178,4 +178,4 @@ def test_it_ends():
 
 
 if __name__ == "__main__":
-    run_tests(globals(), "rdma discovery")
+    run_tests(globals(), "rdma_discovery")
