@@ -1,10 +1,62 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The life of a pod: what the kubelet and the runtime do with it in their legal orders. */
+/* The life of a pod: what the kubelet and the runtime do with it in their legal orders, and what its claims say. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/str.h"
 #include "tests/sim/sim.h"
+
+static void value_object(struct value *v, size_t n)
+{
+	*v = (struct value){.type = VALUE_OBJECT, .n = n, .keys = calloc(n, sizeof(char *)), .items = calloc(n, sizeof(*v))};
+	if (!v->keys || !v->items)
+		abort();
+}
+
+/* {"interface": {"name": "netN", "mtu": M, "dhcp": false}} */
+static void config_value(struct value *v, int device, bool same_name, bool dhcp, int64_t mtu)
+{
+	char name[16];
+	(void)snprintf(name, sizeof(name), same_name ? "same" : "net%d", device);
+	value_object(v, 1);
+	v->keys[0] = strdup("interface");
+	value_object(&v->items[0], 3);
+	v->items[0].keys[0] = strdup("name");
+	v->items[0].items[0] = (struct value){.type = VALUE_STRING, .string = strdup(name)};
+	v->items[0].keys[1] = strdup("mtu");
+	v->items[0].items[1] = (struct value){.type = VALUE_INT, .integer = mtu};
+	v->items[0].keys[2] = strdup("dhcp");
+	v->items[0].items[2] = (struct value){.type = VALUE_BOOL, .boolean = dhcp};
+}
+
+void claim_object_fill(const struct sim *s, const struct wclaim *c, const char *pod_uid, struct claim_object *o)
+{
+	*o = (struct claim_object){
+	    .ref = c->ref, .allocated = c->allocated, .n_reserved = 1, .reserved_for_pod = true, .n_results = c->n, .n_configs = c->n};
+	STR_COPY(o->pod.uid, pod_uid);
+	STR_COPY(o->pod.name, pod_uid);
+	STR_COPY(o->pod.namespace_, "default");
+	o->results = calloc(c->n, sizeof(*o->results));
+	o->configs = calloc(c->n, sizeof(*o->configs));
+	if (!o->results || !o->configs)
+		abort();
+	for (size_t i = 0; i < c->n; i++) {
+		(void)snprintf(o->results[i].request, REQUEST_SIZE, "r%zu", i);
+		STR_COPY(o->results[i].pool, NODE);
+		device_name(c->devices[i], o->results[i].device);
+		o->configs[i].requests = calloc(1, sizeof(*o->configs[i].requests));
+		if (!o->configs[i].requests)
+			abort();
+		o->configs[i].n_requests = 1;
+		(void)snprintf(o->configs[i].requests[0], REQUEST_SIZE, "r%zu", i);
+		/* An RDMA device has nothing of all that. */
+		if (!device_has_netdev(s, c->devices[i]) && !c->bad_config)
+			continue;
+		bool bad = c->bad_config && device_has_netdev(s, c->devices[i]);
+		config_value(&o->configs[i].parameters, c->devices[i], c->same_name, c->dhcp, bad ? 0 : 3000 + c->devices[i]);
+	}
+}
 
 bool device_held(const struct sim *s, int device, const struct wclaim *but)
 {

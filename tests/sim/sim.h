@@ -266,6 +266,8 @@ void pod_stop(struct sim *s, int pod);
 void sandbox_down(struct sim *s, int pod);
 void pod_prepare(struct sim *s, int pod);
 void claim_deallocated(struct wclaim *c);
+void claim_object_fill(const struct sim *s, const struct wclaim *c, const char *pod_uid,
+                       struct claim_object *o);                                  /* as the API server has it */
 bool device_held(const struct sim *s, int device, const struct wclaim *but);     /* by another claim's success */
 bool device_recorded(const struct sim *s, int device, const struct wclaim *but); /* by another claim's record */
 bool device_taken(const struct sim *s, int device);                              /* by a claim the scheduler knows */
