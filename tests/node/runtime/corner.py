@@ -32,6 +32,7 @@ BUSYBOX = "dranetd.test/busybox:1"
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS = 0x00020000, 0x02000000, 0x04000000
 CLONE_NEWIPC, CLONE_NEWPID, CLONE_NEWNET = 0x08000000, 0x20000000, 0x40000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC = 2, 4, 8, 0x4000
+MNT_DETACH = 2
 MS_PRIVATE, MS_SHARED = 1 << 18, 1 << 20
 PR_SET_PDEATHSIG = 1
 
@@ -208,11 +209,11 @@ def _join(directory):
         f.write("0")
 
 
-def _furnish(cgroups):
+def _furnish(cgroups, own_network):
     """Run as PID 1: enter the other namespaces and mount what is private."""
     for one in cgroups:
         _join(one["top"])
-    _unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP)
+    _unshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP | (CLONE_NEWNET if own_network else 0))
     for one in cgroups:
         _join(one["leaf"])
     _mount(None, "/", None, MS_REC | MS_PRIVATE)
@@ -220,6 +221,8 @@ def _furnish(cgroups):
     _mount(None, "/", None, MS_REC | MS_SHARED)
     quiet = MS_NOSUID | MS_NODEV | MS_NOEXEC
     _mount("proc", "/proc", "proc", quiet)
+    if not own_network:  # sysfs would be the one that is there, and the kernel mounts none twice in a place
+        _checked(libc.umount2(b"/sys", MNT_DETACH))
     _mount("sysfs", "/sys", "sysfs", quiet)
     if len(cgroups) == 1 and cgroups[0]["at"] == "/sys/fs/cgroup":
         _mount("cgroup2", "/sys/fs/cgroup", "cgroup2", quiet)
@@ -255,10 +258,10 @@ def _furnish(cgroups):
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
-def _init(cgroups, ready):
+def _init(cgroups, ready, own_network):
     """The corner's PID 1, to the end of the lifeline on stdin."""
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    _furnish(cgroups)
+    _furnish(cgroups, own_network)
     os.chdir("/")
     os.write(ready, b"ready")
     os.close(ready)
@@ -268,7 +271,7 @@ def _init(cgroups, ready):
     os._exit(0)
 
 
-def _keep():
+def _keep(own_network):
     """The keeper: tell the test of PID 1, wait for it, take the cgroups away."""
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -285,7 +288,7 @@ def _keep():
             if init == 0:
                 try:
                     os.close(is_ready)
-                    _init(cgroups, ready)
+                    _init(cgroups, ready, own_network)
                 except BaseException as e:  # nothing above would print it
                     print(f"corner: {e!r}", file=sys.stderr)
                 os._exit(1)
@@ -344,7 +347,9 @@ class Process(subprocess.Popen):
 class Corner:
     """One corner with one containerd.  stop() or the end of this process ends it."""
 
-    def __init__(self, request_timeout="2s", registration_timeout="5s"):
+    def __init__(self, request_timeout="2s", registration_timeout="5s", own_network=True):
+        """Without a network of its own the machine's is the node's: only for a machine that is thrown away."""
+        self.own_network = own_network
         self.request_timeout = request_timeout
         self.registration_timeout = registration_timeout
         self.keeper = self.containerd = self.init = self.log = None
@@ -364,7 +369,7 @@ class Corner:
                                  stdout=subprocess.PIPE)
         self.runtime = fetched.stdout.strip()
         self.log = tempfile.TemporaryFile("w+b")
-        self.keeper = subprocess.Popen(["/usr/bin/python3", os.path.abspath(__file__), "keep"],
+        self.keeper = subprocess.Popen(["/usr/bin/python3", os.path.abspath(__file__), "keep", *([] if self.own_network else ["here"])],
                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         line = self.keeper.stdout.readline()
         if not line:
@@ -478,7 +483,7 @@ class Corner:
 
 def main(argv):
     if argv[:1] == ["keep"]:
-        _keep()
+        _keep(own_network=argv[1:] != ["here"])
     if argv[:2] == ["shell", "--"] and argv[2:]:
         with Corner() as corner:
             return corner.popen(argv[2:], env={k: os.environ[k] for k in ("TERM",) if k in os.environ}).wait()
