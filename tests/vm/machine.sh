@@ -23,8 +23,8 @@ flock -s 8 # machine_build.sh leaves alone what is in use
 tmp=$(mktemp -d)
 share=$(realpath "${VM_SHARE:-$tmp}")
 control=$(mktemp -d "$share/.machine.XXXXXX")
-qemu=
-trap '[ -z "$qemu" ] || kill "$qemu" 2> /dev/null || true; rm -rf "$tmp" "$control"' EXIT
+qemu='' shown=''
+trap 'kill $qemu $shown 2> /dev/null || true; rm -rf "$tmp" "$control"' EXIT
 trap 'exit 130' INT TERM HUP
 
 # What runs in there instead of an init. Terminals translate line ends, so that is switched off, for login and at the end.
@@ -83,10 +83,12 @@ libraries=$dir/sys/usr/lib/x86_64-linux-gnu
 LD_LIBRARY_PATH=$libraries QEMU_MODULE_DIR=$libraries/qemu timeout -k 5 "${VM_TIMEOUT:-600}" "$(qemu_path)" "${arguments[@]}" \
 	< /dev/null > "$control/qemu" 2>&1 &
 qemu=$!
-tail -f -n +1 -s 0.1 --pid="$qemu" "$control/out"
+tail -f -n +1 -s 0.1 --pid="$qemu" "$control/out" &
+shown=$!
 status=0
-wait "$qemu" || status=$?
-qemu=
+wait "$qemu" || status=$? # a signal's trap runs while this waits, but not while a program in the foreground does
+wait "$shown" || true
+qemu='' shown=''
 if [ -s "$control/status" ]; then
 	status=$(< "$control/status")
 elif [ "$status" != 124 ]; then

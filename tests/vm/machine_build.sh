@@ -8,7 +8,7 @@
 # source. Prints the directory on stdout, what it does on stderr; a second call finds everything there. Status 77: this cannot be had
 # here, and the last line says why. From the environment:
 #   DRANETD_CACHE      where to keep it (/var/cache/dranetd-test)
-#   DRANETD_VM_SUITES  suites to take the kernel from, in this order (first the release's own backports)
+#   DRANETD_VM_SUITES  suites to take the kernel from if the release itself has none, in this order (the release's backports)
 #
 # In the directory: vmlinux, initramfs, release (the kernel's), and sys: a root of its own that lies over the host's.
 set -euo pipefail
@@ -18,7 +18,7 @@ cache=${DRANETD_CACHE:-/var/cache/dranetd-test}/vm
 codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 # 6.1 knows neither netkit nor tcx; the series is the one whose rxe, siw and netdevsim are known to build as they are changed below.
 series=6.12
-read -ra suites <<< "${DRANETD_VM_SUITES:-$codename-backports trixie}"
+read -ra suites <<< "${DRANETD_VM_SUITES:-$codename-backports}"
 packages=(qemu-system-x86 seabios busybox-static kmod zstd iproute2 ethtool
 	ibverbs-utils ibverbs-providers rdmacm-utils rdma-core)
 modules=(arch/x86/crypto crypto lib net fs/{9p,netfs,overlayfs,configfs} drivers/{dca,ptp,i2c/algos,infiniband}
