@@ -12,8 +12,8 @@
 #include "core/base/cleanup.h"
 #include "core/base/str.h"
 
-/* Newer than Debian 12's headers (kernel 6.3). */
-enum { LINK_GSO_IPV4_MAX_SIZE = 63, LINK_GRO_IPV4_MAX_SIZE = 64, LINK_ATTRIBUTE_MAX = 64 };
+/* Newer than Debian 12's headers (kernels 6.3 and 6.15). */
+enum { LINK_GSO_IPV4_MAX_SIZE = 63, LINK_GRO_IPV4_MAX_SIZE = 64, LINK_NETNS_IMMUTABLE = 67, LINK_ATTRIBUTE_MAX = 67 };
 
 static const struct nla_policy link_policy[LINK_ATTRIBUTE_MAX + 1] = {
     [IFLA_IFNAME] = {.type = NLA_STRING, .minlen = 2, .maxlen = IFNAME_SIZE},
@@ -32,6 +32,7 @@ static const struct nla_policy link_policy[LINK_ATTRIBUTE_MAX + 1] = {
     [IFLA_GSO_MAX_SEGS] = {.type = NLA_U32},
     [LINK_GSO_IPV4_MAX_SIZE] = {.type = NLA_U32},
     [LINK_GRO_IPV4_MAX_SIZE] = {.type = NLA_U32},
+    [LINK_NETNS_IMMUTABLE] = {.type = NLA_U8},
     [IFLA_PARENT_DEV_NAME] = {.type = NLA_STRING, .minlen = 1},
 };
 static const struct nla_policy info_policy[IFLA_INFO_MAX + 1] = {[IFLA_INFO_KIND] = {.type = NLA_STRING, .minlen = 1}};
@@ -101,6 +102,7 @@ int link_parse(const struct nlmsghdr *h, struct link *ret)
 	                 .master = (int32_t)take_u32(tb, IFLA_MASTER),
 	                 .peer = (int32_t)take_u32(tb, IFLA_LINK),
 	                 .peer_away = tb[IFLA_LINK_NETNSID],
+	                 .fixed = tb[LINK_NETNS_IMMUTABLE] && nla_get_u8(tb[LINK_NETNS_IMMUTABLE]),
 	                 .mtu = take_u32(tb, IFLA_MTU),
 	                 .min_mtu = take_u32(tb, IFLA_MIN_MTU),
 	                 .max_mtu = take_u32(tb, IFLA_MAX_MTU),

@@ -17,6 +17,7 @@ struct link {
 	int32_t peer;      /* IFLA_LINK as it is, in whatever namespace: the other end, or what it stands on; it does not change */
 	bool representor;  /* of a VF or subfunction, on the function of the PF */
 	bool peer_away;    /* that is in another namespace */
+	bool fixed;        /* the kernel says that it cannot change its namespace; one before 6.15 says nothing */
 	uint32_t flags;    /* IFF_* */
 	uint16_t hardware; /* ARPHRD_* */
 	uint8_t operstate; /* IF_OPER_* */

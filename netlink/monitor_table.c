@@ -329,9 +329,14 @@ static int see_function(const char *address, void *user)
 
 bool table_is_hidden(const struct monitor_table *t, const struct link_entry *l)
 {
-	static const char *const names[] = {"cilium_net", "cilium_host", "docker0"};
-	/* The kernel refuses to move these between namespaces: offering one would promise what every attach must fail at. */
-	static const char *const fixed[] = {"bridge", "bond", "team", "vrf"};
+	/* Behind docker0: the links that the modules of tunnels make by themselves, of kinds that may move otherwise. */
+	static const char *const names[] = {"cilium_net", "cilium_host", "docker0", "tunl0",   "gre0",    "gretap0",
+	                                    "erspan0",    "sit0",        "ip6tnl0", "ip6gre0", "ip_vti0", "ip6_vti0"};
+	/* The kernel refuses to move these between namespaces: offering one would promise what every attach must fail at. Since 6.15 it
+	 * says so itself; before, this has to be known. */
+	static const char *const fixed[] = {"bridge", "bond", "team", "vrf", "hsr", "batadv"};
+	if (l->link.fixed)
+		return true;
 	for (size_t i = 0; i < ELEMENTS(names); i++)
 		if (str_equal(l->link.ifname, names[i]))
 			return true;

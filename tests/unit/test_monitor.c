@@ -316,16 +316,16 @@ static void what_cannot_move_is_hidden(void **state)
 static void some_are_hidden(void **state)
 {
 	struct world *w = *state;
-	static const char *const names[] = {"docker0", "cilium_net", "cilium_host"};
+	static const char *const names[] = {"docker0", "cilium_net", "cilium_host", "tunl0", "ip6_vti0"};
 	char device[DEVICE_NAME_SIZE];
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		machine_add_virtual(&w->machine, names[i]);
 		host("ip link add %s type ifb", names[i]);
 	}
 	machine_add_virtual(&w->machine, "docker1");
 	host("ip link add docker1 type ifb");
 	start(w);
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		assert_int_equal(device_name_netdev(names[i], device), 0);
 		assert_non_null(find(w, device));
 		assert_true(find(w, device)->hidden);

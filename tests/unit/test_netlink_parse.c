@@ -61,6 +61,7 @@ static void link_is_read(void **state)
 	nla_put_string(m, IFLA_PARENT_DEV_NAME, "0000:8a:00.0");
 	nla_put_u32(m, IFLA_GSO_MAX_SIZE, 65536);
 	nla_put_u32(m, 64, 1234); /* IFLA_GRO_IPV4_MAX_SIZE */
+	nla_put_u8(m, 67, 1);     /* IFLA_NETNS_IMMUTABLE */
 	nla_put_u32(m, 200, 1);   /* of a future kernel */
 	struct nlattr *nest = nla_nest_start(m, IFLA_LINKINFO);
 	nla_put_string(m, IFLA_INFO_KIND, "vlan");
@@ -82,6 +83,7 @@ static void link_is_read(void **state)
 	assert_int_equal(l.txqlen, 1000);
 	assert_int_equal(l.sizes.gso_max, 65536);
 	assert_int_equal(l.sizes.gro_ipv4_max, 1234);
+	assert_true(l.fixed);
 	assert_string_equal(link_operstate(l.operstate), "lower-layer-down");
 	assert_true(l.flags & IFF_UP);
 }
@@ -94,6 +96,7 @@ static void link_without_anything_is_hardware(void **state)
 	nla_put_string(m, IFLA_IFNAME, "eth0");
 	assert_int_equal(parse_link(m, &l), 0);
 	assert_string_equal(l.kind, "device");
+	assert_false(l.fixed);
 	assert_int_equal(l.mac.length, 0);
 	assert_int_equal(l.lower, 0);
 }
