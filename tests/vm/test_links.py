@@ -13,6 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from cluster_cases import Lane, expect, same  # noqa: E402
 from cluster_net import FABRIC  # noqa: E402
+from guest import modprobe  # noqa: E402
 from kubelet import PodFailed  # noqa: E402
 
 LANE = Lane(seed=4)
@@ -186,6 +187,28 @@ def test_all_kinds_in_one_pod():
             same([link["ifname"] for link in cluster.net.json("link", "show", "master", "bond7")], ["leg1"])
             expect("low0" in cluster.net.ip("route", "show", "default"), "the default route is gone")
         same(member(), was)
+
+
+def test_what_cannot_move_is_not_offered():
+    """The kernel is asked: whatever it does not let go is not in the slices, and what is there could go."""
+    cluster = LANE.cluster
+    modprobe("bonding", "vrf", "bridge", "hsr", "batman_adv", "ipip", "sit", "ip_gre", "ip6_tunnel", "ip6_gre", "ip_vti", "ip6_vti")
+    with links("dum1", "dum2", kind="dummy"):
+        ip("link add dum0 type dummy", "link add bond8 type bond", "link add vrf8 type vrf table 8", "link add br8 type bridge", "link add bat8 type batadv",
+           "link add hsr8 type hsr slave1 dum1 slave2 dum2", "link add gre8 type gretap local 192.0.2.1 remote 192.0.2.2",
+           "netns add elsewhere", "link add last8 type dummy")
+        cluster.wait_published("last8")
+        offered = set(cluster.published())
+        stays = {"dum1", "dum2"}  # hsr8 would not like it
+        there = {link["ifname"] for link in cluster.net.json("link", "show")} - stays
+        can = {name for name in there
+               if cluster.corner.run(["ip", "link", "set", name, "netns", "elsewhere"], check=False).returncode == 0}
+        cannot = there - can
+        print("note these cannot change their namespace:", *sorted(cannot))
+        expect({"bond8", "vrf8", "br8", "bat8", "hsr8", "tunl0", "sit0"} <= cannot, f"only {sorted(cannot)} cannot move")
+        same(offered & cannot, set(), "offered, though the kernel does not let them go")
+        expect({"dum0", "gre8", "last8"} <= offered & can, f"of {sorted(can)} only {sorted(offered & can)} are offered")
+        ip("netns del elsewhere", "link del bond8", "link del vrf8", "link del br8", "link del bat8", "link del hsr8")
 
 
 def test_an_ipvlan_has_its_lowers_address():
