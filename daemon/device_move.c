@@ -15,7 +15,8 @@
 #include "netlink/netns.h"
 #include "rdma/device.h"
 
-enum { NODE_WAIT_MS = 1000, GID_WAIT_MS = 1000, HOME_WAIT_MS = 1000, HOME_POLL_MS = 20, NOTES_SIZE = 256 };
+/* A runtime gives its hooks two seconds by default, in which RunPodSandbox waits for an attach in exclusive mode. */
+enum { PREPARE_NODE_WAIT_MS = 1000, NODE_WAIT_MS = 500, GID_WAIT_MS = 500, HOME_WAIT_MS = 1000, HOME_POLL_MS = 20, NOTES_SIZE = 256 };
 
 struct device_mover {
 	struct mover *mover;
@@ -417,7 +418,7 @@ int device_detach(struct device_mover *d, const struct attach_plan *plan, int ne
 
 static int snapshot_rdma(const struct device_parts *parts, struct rdma_state *ret, struct error *e)
 {
-	const struct rdma_wanted_nodes wanted = {.umad = parts->umad, .issm = parts->issm, .wait_ms = NODE_WAIT_MS};
+	const struct rdma_wanted_nodes wanted = {.umad = parts->umad, .issm = parts->issm, .wait_ms = PREPARE_NODE_WAIT_MS};
 	struct rdma *host = NULL;
 	struct error ours = {0};
 	int r = rdma_open(&host, &ours);
