@@ -65,7 +65,7 @@ static int add_link_facts(const struct monitor_table *t, const struct link_entry
 	if (l->operstate == IF_OPER_UP || l->operstate == IF_OPER_UNKNOWN)
 		f->speed = entry->hardware.speed;
 	link_encapsulation(l->hardware, f->encapsulation, sizeof(f->encapsulation));
-	if (entry->sys.rdma_device[0] && !l->representor) /* the function's, which is the PF's */
+	if (entry->sys.rdma_device[0])
 		STR_CUT(f->rdma_device, entry->sys.rdma_device);
 	int r = join_addresses(entry, IP_V4, f->ipv4);
 	return r < 0 ? r : join_addresses(entry, IP_V6, f->ipv6);
@@ -118,8 +118,8 @@ static int build_facts(const struct monitor_table *t, const struct function_entr
 		r = add_link_facts(t, l, ret);
 	if (function)
 		add_pci_facts(t, function, ret);
-	/* A netdev that stands on a part of the function (a subfunction, a representor) has its own RDMA device or none. */
-	if (function && !ret->rdma_device[0] && (!l || function->owner == l->link.ifindex))
+	/* A netdev that stands on a part of the function (a subfunction) has its own RDMA device or none, a representor has none. */
+	if (function && !ret->rdma_device[0] && (!l || function->owner == l->link.ifindex || (l->sys.on_function && !l->link.representor)))
 		STR_CUT(ret->rdma_device, function->pci.rdma_device);
 	ret->rdma = ret->rdma_device[0];
 	return r;

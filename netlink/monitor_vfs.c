@@ -11,13 +11,15 @@ struct listing {
 	int32_t user_space;
 };
 
-static void see_vf(const struct sysfs_vf *vf, void *user)
+/* What is for user space is none of our functions. */
+static void see_vf(const char *address, int32_t index, void *user)
 {
 	struct listing *l = user;
-	struct function_entry *f = table_find_function(l->t, vf->address);
-	l->user_space += vf->for_user_space;
-	if (f && str_equal(f->pci.pf_address, l->pf->pci.address) && f->vf_index != vf->index) {
-		f->vf_index = vf->index;
+	struct function_entry *f = table_find_function(l->t, address);
+	if (!f)
+		l->user_space += sysfs_pci_is_for_user_space(l->t->sysfs, address);
+	else if (str_equal(f->pci.pf_address, l->pf->pci.address) && f->vf_index != index) {
+		f->vf_index = index;
 		f->dirty = true;
 	}
 }

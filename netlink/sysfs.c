@@ -115,6 +115,14 @@ int sysfs_netdev_vf(const struct sysfs *s, const char *ifname, char ret_pf[IFNAM
 	return 0;
 }
 
+/* "…/0000:8a:00.0/net/eth0": on the function itself, and not on a virtio or auxiliary device of it. */
+static bool stands_on(const char *target, const char *address)
+{
+	const char *net = strstr(target, "/net/");
+	size_t n = strlen(address);
+	return net && (size_t)(net - target) > n && net[-(ptrdiff_t)n - 1] == '/' && strncmp(net - n, address, n) == 0;
+}
+
 int sysfs_netdev_read(const struct sysfs *s, const char *ifname, struct sysfs_netdev *ret)
 {
 	struct sysfs_netdev n = {0};
@@ -125,10 +133,12 @@ int sysfs_netdev_read(const struct sysfs *s, const char *ifname, struct sysfs_ne
 	n.is_virtual = strstr(target, "/devices/virtual/");
 	if (!n.is_virtual) {
 		(void)pci_address_of_path(target, n.pci_address);
-		_cleanup_fd_ int netdev = sysfs_open_at(s, O_RDONLY | O_DIRECTORY, "class/net/%s", ifname);
+		_cleanup_fd_ int port = sysfs_open_at(s, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, "class/net/%s/dev_port", ifname);
+		n.port = (uint32_t)sysfs_file_count(port);
+		n.on_function = n.pci_address[0] && stands_on(target, n.pci_address);
+	}
+	if (!n.is_virtual && !n.on_function) {
 		_cleanup_fd_ int device = sysfs_open_at(s, O_RDONLY | O_DIRECTORY, "class/net/%s/device", ifname);
-		if (netdev >= 0)
-			n.port = (uint32_t)sysfs_dir_count(netdev, "dev_port");
 		if (device >= 0) {
 			(void)sysfs_dir_first(device, "infiniband", n.rdma_device, sizeof(n.rdma_device));
 			(void)sysfs_dir_target(device, "driver", n.driver, sizeof(n.driver));
@@ -210,30 +220,33 @@ bool sysfs_pci_is_offered(const struct sysfs_pci *p)
 	return p->driver[0] && (p->base_class == 0x02 || p->rdma_device[0]) && !is_for_user_space(p->driver);
 }
 
+bool sysfs_pci_is_for_user_space(const struct sysfs *s, const char *address)
+{
+	char target[SYSFS_PATH_SIZE];
+	if (sysfs_link(s, target, sizeof(target), "bus/pci/devices/%s/driver", address) < 0)
+		return false;
+	const char *slash = strrchr(target, '/');
+	return is_for_user_space(slash ? slash + 1 : target);
+}
+
 struct vf_list {
-	const struct sysfs *s;
-	void (*see)(const struct sysfs_vf *vf, void *user);
+	void (*see)(const char *address, int32_t index, void *user);
 	void *user;
 };
 
 static int list_virtfn(int dir, const char *name, void *user)
 {
 	const struct vf_list *l = user;
-	char target[SYSFS_PATH_SIZE], slot[DEVICE_NAME_SIZE];
-	struct sysfs_vf vf = {.index = index_of(name)};
-	if (vf.index < 0 || sysfs_dir_target(dir, name, vf.address, sizeof(vf.address)) < 0 || device_name_pci(vf.address, slot) < 0)
-		return 0;
-	if (sysfs_link(l->s, target, sizeof(target), "bus/pci/devices/%s/driver", vf.address) == 0) {
-		const char *slash = strrchr(target, '/');
-		vf.for_user_space = is_for_user_space(slash ? slash + 1 : target);
-	}
-	l->see(&vf, l->user);
+	char address[PCI_ADDRESS_SIZE], slot[DEVICE_NAME_SIZE];
+	int32_t index = index_of(name);
+	if (index >= 0 && sysfs_dir_target(dir, name, address, sizeof(address)) == 0 && device_name_pci(address, slot) == 0)
+		l->see(address, index, l->user);
 	return 0;
 }
 
-void sysfs_pci_vfs(const struct sysfs *s, const char *pf_address, void (*see)(const struct sysfs_vf *vf, void *user), void *user)
+void sysfs_pci_vfs(const struct sysfs *s, const char *pf_address, void (*see)(const char *address, int32_t index, void *user), void *user)
 {
-	struct vf_list l = {s, see, user};
+	struct vf_list l = {see, user};
 	_cleanup_fd_ int function = open_function(s, pf_address);
 	if (function >= 0)
 		(void)list_function(function, list_virtfn, &l);

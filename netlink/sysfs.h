@@ -26,10 +26,12 @@ int sysfs_netdev_pci(const struct sysfs *s, const char *ifname, char ret[PCI_ADD
 
 struct sysfs_netdev {
 	char pci_address[PCI_ADDRESS_SIZE]; /* "" = none */
+	/* Of the device on whatever other bus it stands on: its driver ("virtio_net", "hv_netvsc", "r8152") and RDMA device; "" = none. */
+	char driver[32];
 	char rdma_device[ATTRIBUTE_TEXT_SIZE];
-	char driver[32]; /* of the device on whatever bus it stands on ("virtio_net", "hv_netvsc", "r8152"); "" = none */
-	uint32_t port;   /* dev_port: which port of a function that has several */
-	bool is_virtual; /* below devices/virtual */
+	uint32_t port;    /* dev_port: which port of a function that has several */
+	bool on_function; /* on the PCI function itself, whose driver and RDMA device struct sysfs_pci has */
+	bool is_virtual;  /* below devices/virtual */
 };
 /* -ENOENT when the netdev is gone (a link event may be older than the present). */
 int sysfs_netdev_read(const struct sysfs *s, const char *ifname, struct sysfs_netdev *ret);
@@ -66,13 +68,10 @@ int sysfs_pci_read(const struct sysfs *s, struct pci_names *names, const char *a
 bool sysfs_pci_is_offered(const struct sysfs_pci *p);
 /* Whether the function is still there and bound to that driver; "" binds nothing. */
 bool sysfs_pci_has_driver(const struct sysfs *s, const char *address, const char *driver);
-/* Calls `see` with each VF of a PF; `for_user_space`: bound to such a driver. In the kernel's order. */
-struct sysfs_vf {
-	char address[PCI_ADDRESS_SIZE];
-	int32_t index;
-	bool for_user_space;
-};
-void sysfs_pci_vfs(const struct sysfs *s, const char *pf_address, void (*see)(const struct sysfs_vf *vf, void *user), void *user);
+/* Calls `see` with address and index of each VF of a PF, in the kernel's order. */
+void sysfs_pci_vfs(const struct sysfs *s, const char *pf_address, void (*see)(const char *address, int32_t index, void *user), void *user);
+/* Whether it is bound to a driver that gives it to user space. */
+bool sysfs_pci_is_for_user_space(const struct sysfs *s, const char *address);
 /* The node itself, then those of the smallest distance to it on its socket, ascending; the node alone where distances are not to be had.
  * Returns how many. Facts: dranet-behaviour §2.6, "numaNode". */
 size_t sysfs_numa_near(const struct sysfs *s, int32_t node, int32_t ret[NUMA_NODES_MAX]);

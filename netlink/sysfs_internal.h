@@ -25,6 +25,7 @@ int sysfs_link(const struct sysfs *s, char *text, size_t size, const char *forma
 int sysfs_dir_text(int dir, const char *name, char *text, size_t size);
 int32_t sysfs_dir_number(int dir, const char *name); /* -1 = there is none, or one below 0 */
 int32_t sysfs_dir_count(int dir, const char *name);  /* likewise, but 0 */
+int32_t sysfs_file_count(int fd);                    /* of an open file; negative = there is none */
 int sysfs_dir_target(int dir, const char *name, char *text, size_t size);
 int sysfs_dir_first(int dir, const char *name, char *text, size_t size);
 /* Each entry of a directory but hidden ones, in the kernel's order, until `see` returns something else than 0, which is returned. Takes

@@ -126,12 +126,8 @@ int sysfs_link(const struct sysfs *s, char *text, size_t size, const char *forma
 
 /* ---- in a directory -------------------------------------------------------------------------------------------------------------- */
 
-int sysfs_dir_text(int dir, const char *name, char *text, size_t size)
+static int read_line(int fd, char *text, size_t size)
 {
-	/* O_NONBLOCK: a tree that is not the kernel's may hold a FIFO. */
-	_cleanup_fd_ int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
-		return -errno;
 	ssize_t n = read(fd, text, size - 1);
 	if (n < 0)
 		return -errno;
@@ -140,11 +136,31 @@ int sysfs_dir_text(int dir, const char *name, char *text, size_t size)
 	return 0;
 }
 
+int sysfs_dir_text(int dir, const char *name, char *text, size_t size)
+{
+	/* O_NONBLOCK: a tree that is not the kernel's may hold a FIFO. */
+	_cleanup_fd_ int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	return fd < 0 ? -errno : read_line(fd, text, size);
+}
+
+static int32_t number_of(int r, const char *text)
+{
+	int32_t number;
+	return r == 0 && sysfs_number_parse(text, &number) == 0 && number >= 0 ? number : -1;
+}
+
 int32_t sysfs_dir_number(int dir, const char *name)
 {
 	char text[32];
-	int32_t number;
-	return sysfs_dir_text(dir, name, text, sizeof(text)) == 0 && sysfs_number_parse(text, &number) == 0 && number >= 0 ? number : -1;
+	int r = sysfs_dir_text(dir, name, text, sizeof(text));
+	return number_of(r, text);
+}
+
+int32_t sysfs_file_count(int fd)
+{
+	char text[32];
+	int32_t number = number_of(fd < 0 ? fd : read_line(fd, text, sizeof(text)), text);
+	return number < 0 ? 0 : number;
 }
 
 int32_t sysfs_dir_count(int dir, const char *name)

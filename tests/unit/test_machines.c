@@ -315,7 +315,7 @@ static void malformed_machine(void **state)
 	    "pci-0000-8a-00-5 root=pci0000:80 driver=mlx5_core vfs=0",
 	    "pci-0000-8a-00-7 root=pci0000:80 driver=mlx5_core", /* an absolute link is one from the root */
 	    "pci-0000-8b-00-0 root=pci0000:80 driver=mlx5_core vfs=1",
-	    "pci-0000-8c-00-0 root=pci0000:80 driver=mlx5_core vfs=4",
+	    "pci-0000-8c-00-0 root=pci0000:80 driver=mlx5_core vfs=3", /* links that say which VF they are */
 	    "lo if=lo virtual",
 	    "loop0 if=loop0",
 	    "loop1 if=loop1",

@@ -152,7 +152,10 @@ static void netdevs_are_found(void **state)
 	            w->m.root, w->m.root);
 	assert_int_equal(sysfs_netdev_read(w->m.sysfs, "eth2", &n), 0);
 	assert_string_equal(n.pci_address, "0000:8a:00.0");
-	assert_string_equal(n.rdma_device, "mlx5_2");
+	assert_true(n.on_function); /* which has both */
+	assert_string_equal(n.rdma_device, "");
+	assert_string_equal(n.driver, "");
+	assert_string_equal(read_pci(w, "0000:8a:00.0").rdma_device, "mlx5_2");
 	assert_false(n.is_virtual);
 	assert_int_equal(n.port, 0);
 
@@ -161,6 +164,7 @@ static void netdevs_are_found(void **state)
 	machine_write(&w->m, "devices/pci0000:00/0000:00:03.0/virtio2/net/eth0/dev_port", "1");
 	assert_int_equal(sysfs_netdev_read(w->m.sysfs, "eth0", &n), 0);
 	assert_string_equal(n.pci_address, "0000:00:03.0");
+	assert_false(n.on_function);
 	assert_int_equal(n.port, 1);
 
 	machine_add_virtual(&w->m, "veth5");
