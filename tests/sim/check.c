@@ -103,6 +103,10 @@ static void check_pf(struct sim *s, const char *device, bool prepare)
 	for (size_t i = 0; i < s->n_records; i++)
 		for (size_t k = 0; !s->records[i].unprepared && k < s->records[i].n; k++)
 			claimed |= str_equal(s->records[i].devices[k].device, name);
+	/* A VF that is used for something else while a claim of it is being prepared counts as the claim's, until that is refused. */
+	for (int i = 0; i < DEVICES; i++)
+		if (s->devices[i].bound && device_taken(s, i))
+			return;
 	const char *why = pf_is_ruled_out(s, prepare && !claimed);
 	if (why)
 		sim_break(s, "promise 1: the PF %s is %s, and %s", name, prepare ? "prepared" : "attached", why);
