@@ -45,7 +45,9 @@ static void check_pci(const char *text)
 	if (modalias_parse(text, &alias) == 0) {
 		snprintf(canonical, sizeof(canonical), "pci:v%08Xd%08Xsv00000000sd%08Xbc%02Xsc%02X", alias.vendor, alias.device,
 		         alias.subsystem_device, alias.base_class, alias.sub_class);
-		require(modalias_parse(canonical, &again) == 0 && memcmp(&alias, &again, sizeof(alias)) == 0,
+		require(modalias_parse(canonical, &again) == 0 && alias.vendor == again.vendor && alias.device == again.device &&
+		            alias.subsystem_device == again.subsystem_device && alias.base_class == again.base_class &&
+		            alias.sub_class == again.sub_class,
 		        "the canonical form is another function", text);
 	}
 	if (pci_address_of_path(text, address) == 0)
