@@ -210,6 +210,14 @@ static void sandbox_synchronize(struct core *c, const struct event *e)
 	}
 }
 
+/* By what is known of the link: a device without a netdev has neither name nor number. */
+static bool is_link_of(const struct attach_plan *plan, const struct event *e)
+{
+	const char *name = e->pod_device_gone.ifname;
+	int32_t ifindex = e->pod_device_gone.ifindex;
+	return (*name && str_equal(plan->pod.ifname, name)) || (ifindex && plan->facts.ifindex == ifindex);
+}
+
 /* A link left a namespace we hold. It may have been our own detach, heard late, or a pod that moved or renamed what it was given; or the
  * device was pulled. The kernel is asked, nothing is believed: neither the number nor the name in the pod is certain to be the one we
  * know, so when none matches, every device in there is looked at. */
@@ -223,8 +231,7 @@ static void sandbox_device_gone(struct core *c, const struct event *e)
 				struct attachment *a = &claim->attachments[k];
 				if (!str_equal(a->where, e->pod_device_gone.sandbox) || !a->record->plan)
 					continue;
-				if (!all && !str_equal(a->record->plan->pod.ifname, e->pod_device_gone.ifname) &&
-				    a->record->plan->facts.ifindex != e->pod_device_gone.ifindex)
+				if (!all && !is_link_of(a->record->plan, e))
 					continue;
 				matched = true;
 				if (a->op)

@@ -227,6 +227,81 @@ static void test_character_devices_made_anew(void **state)
 	end(&r);
 }
 
+/* ---- links that leave a pod ------------------------------------------------------------------------------------------------------ */
+
+static struct attach_plan *plan_of(const struct device_facts *facts, const struct host_state *host)
+{
+	struct network_config config;
+	struct attach_plan *plan = NULL;
+	network_config_init(&config);
+	assert_int_equal(attach_plan_new(facts, host, &config, &plan, NULL, NULL), 0);
+	return plan;
+}
+
+/* Two devices that are in a pod by the record; the second is an RDMA device alone. */
+static void recover_attached(struct run *r)
+{
+	struct claim_record record = {.ref = claim("first"),
+	                              .sandbox = {.id = "sandbox", .pod = {.uid = "pod"}, .netns = "/run/netns/pod"},
+	                              .wants_pod = true,
+	                              .n = 2,
+	                              .devices = calloc(2, sizeof(*record.devices))};
+	assert_non_null(record.devices);
+	for (size_t i = 0; i < 2; i++) {
+		struct device_facts facts = facts_of(i);
+		struct host_state host = host_of(i);
+		if (i == 1) {
+			host = (struct host_state){.rdma = rdma_with(1)};
+			host.rdma.exclusive = true;
+			facts.ifindex = 0;
+		}
+		record.devices[i] = (struct attachment_record){.state = DEVICE_ATTACHED, .attached_in = "sandbox", .boot_id = "boot"};
+		STR_COPY(record.devices[i].device, facts.name);
+		record.devices[i].plan = plan_of(&facts, &host);
+	}
+	feed(r, (struct event){.type = EVENT_RECORD, .record = &record});
+	feed(r, (struct event){.type = EVENT_RECOVERED});
+	feed(r, (struct event){.type = EVENT_INVENTORY_BEGIN});
+	feed(r, (struct event){.type = EVENT_INVENTORY_END});
+}
+
+/* All is done as it was asked; how often the first device was looked for. */
+static size_t look(struct run *r)
+{
+	const struct pod_state pod = {.ifname = "eth0"};
+	size_t n = 0;
+	while (r->fx.n > 0) {
+		struct effects fx = r->fx;
+		r->fx = (struct effects){0};
+		for (size_t i = 0; i < fx.n; i++) {
+			struct event e = {.type = EVENT_DONE,
+			                  .done = {.op = fx.v[i].op, .netns_inode = 1, .place = PLACE_POD, .pod = &pod}};
+			n += fx.v[i].type == EFFECT_PROBE && str_equal(fx.v[i].move.plan->facts.name, "nic0");
+			if (fx.v[i].op)
+				feed(r, e);
+		}
+		effects_free(&fx);
+	}
+	return n;
+}
+
+/* Where name or number are not known, that is not the device without either. */
+static void test_unknown_link_leaves_a_pod(void **state)
+{
+	(void)state;
+	struct run r;
+	start(&r);
+	recover_attached(&r);
+	assert_int_equal(look(&r), 1);
+	r.now += 10000;
+	feed(&r, (struct event){.type = EVENT_POD_DEVICE_GONE, .pod_device_gone = {.sandbox = "sandbox", .ifname = "renamed"}});
+	assert_int_equal(look(&r), 1);
+	r.now += 10000;
+	feed(&r, (struct event){.type = EVENT_POD_DEVICE_GONE, .pod_device_gone = {.sandbox = "sandbox", .ifindex = 99}});
+	assert_int_equal(look(&r), 1);
+	end(&r);
+}
+
 /* ---- names in a pod -------------------------------------------------------------------------------------------------------------- */
 
 static void test_names_in_a_pod(void **state)
@@ -266,6 +341,7 @@ int main(void)
 	    cmocka_unit_test(test_refused_before_its_status_is_told),
 	    cmocka_unit_test(test_status_of_an_earlier_use_is_answered),
 	    cmocka_unit_test(test_character_devices_made_anew),
+	    cmocka_unit_test(test_unknown_link_leaves_a_pod),
 	    cmocka_unit_test(test_names_in_a_pod),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
