@@ -182,11 +182,14 @@ make_initramfs() {
 	(cd "$root" && find . | ./bin/busybox cpio -o -H newc > "$dir/initramfs" 2> /dev/null)
 }
 
-# Machines of an older making go, but for one that runs: it holds its directory (machine.sh).
+# Machines of another making go when nobody has asked for them for days: beside this checkout there may be another. One that runs stays,
+# for it holds its directory (machine.sh).
 remove_old() {
 	local old
-	for old in "$cache"/*/; do
-		[ "${old%/}" = "$home" ] || flock -n "$old" rm -rf "$old" || say "$old is in use"
+	rm -rf "$cache"/new.*
+	touch "$home"
+	find "$cache" -mindepth 1 -maxdepth 1 -type d -mtime +2 | while read -r old; do
+		flock -n "$old" rm -rf "$old" || say "$old is in use"
 	done
 }
 
