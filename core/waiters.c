@@ -222,6 +222,12 @@ uint64_t waiter_nodes(const struct core *c, const struct waiter *w)
 	return digest;
 }
 
+static bool pin_is_held(const struct core *c, const char *sandbox)
+{
+	const struct pin *p = pin_find(c, sandbox);
+	return p && p->state == PIN_HELD;
+}
+
 static bool hook_answered(struct core *c, const struct waiter *w, bool late)
 {
 	char error[ERROR_TEXT_MAX] = "";
@@ -241,8 +247,10 @@ static bool hook_answered(struct core *c, const struct waiter *w, bool late)
 	/* A driver that was bound again, or an attach that was done again, makes them under other numbers: the container has the old. */
 	if (all > 0 && w->kind == WAIT_CREATE && !w->run && waiter_nodes(c, w) != w->nodes)
 		(void)snprintf(error, sizeof(error), "the pod's character devices were made anew meanwhile: try again");
-	/* A stop that is late is no failure: the work goes on, and Unprepare waits for it. */
-	if (all == 0 && w->kind != WAIT_STOP)
+	/* A stop that is late is no failure: the work goes on, and Unprepare waits for it. Nor is a sandbox: until its devices are there
+	 * the CDI file lets no container in, and taking it down would begin the same work anew, never to be done in the time of one hook.
+	 */
+	if (all == 0 && w->kind != WAIT_STOP && !(w->run && pin_is_held(c, w->sandbox)))
 		(void)snprintf(error, sizeof(error), "the pod's devices are still on their way into it: try again");
 	hook_reply(c, w->call, *error ? error : NULL);
 	if (*error && w->run)

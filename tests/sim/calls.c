@@ -187,7 +187,7 @@ void call_answered(struct sim *s, uint64_t id, const struct effect *reply)
 		if (c->kind == CALL_CREATE && !error)
 			check_let_in(s, c->pod);
 		if (c->kind == CALL_RUN && !error)
-			check_run_answered(s, c->pod);
+			check_run_answered(s, c->pod, left);
 		if (c->kind == CALL_STOP)
 			check_stop_answered(s, s->pods[c->pod].sandbox, left);
 		if (c->kind == CALL_STRAY)

@@ -258,7 +258,7 @@ void fabric_state(const struct sim *s, int i, struct rdma_state *ret);
 void nodes_written(const struct effect *f, struct wclaim *c);
 void check_nodes(struct sim *s, int pod);
 void check_pending_nodes(struct sim *s, const struct wclaim *c);
-void check_run_answered(struct sim *s, int pod);
+void check_run_answered(struct sim *s, int pod, uint64_t left);
 
 /* pods.c */
 void pod_acts(struct sim *s, int pod);

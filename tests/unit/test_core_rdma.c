@@ -18,7 +18,8 @@ static struct world {
 	uint64_t held;
 	int attach_result;
 	bool attach_rdma;
-	uint32_t minor; /* of the uverbs in the pod */
+	uint64_t patience; /* of the runtime; 0 = endless */
+	uint32_t minor;    /* of the uverbs in the pod */
 	/* What was seen: */
 	int token; /* the last, -1 = none */
 	struct rdma_node nodes[8];
@@ -165,7 +166,8 @@ static void hook(enum event_type type)
 	const struct sandbox s = {
 	    .id = "sandbox", .pod = {.uid = "pod", .namespace_ = "default", .name = "pod"}, .netns = "/run/netns/pod"};
 	w.replied = false;
-	feed(&w.run, (struct event){.type = type, .hook = {.call = 2, .sandbox = &s, .deadline = UINT64_MAX}});
+	feed(&w.run, (struct event){.type = type,
+	                            .hook = {.call = 2, .sandbox = &s, .deadline = w.patience ? w.run.now + w.patience : UINT64_MAX}});
 	settle();
 }
 
@@ -243,6 +245,31 @@ static void test_exclusive(void **state)
 	assert_int_equal(w.probes, 2);
 	assert_int_equal(w.token, TOKEN_FINAL);
 	assert_nodes(MINOR_IN_POD + 10);
+	finish();
+}
+
+/* Moves may take longer than the runtime waits. Until they are done there is no file that lets a container in. */
+static void test_exclusive_and_slow(void **state)
+{
+	(void)state;
+	begin(true, true);
+	w.patience = 2000;
+	assert_string_equal(prepare("{}", "{}"), "");
+	w.hold_attach = true;
+	hook(EVENT_RUN_SANDBOX);
+	assert_false(w.replied);
+	w.run.now = core_deadline(w.run.core);
+	feed(&w.run, (struct event){.type = EVENT_TICK});
+	settle();
+	assert_true(w.replied);
+	assert_string_equal(w.error, "");
+	assert_true(w.token == -1 || w.token == TOKEN_NONE);
+	hook(EVENT_CREATE_CONTAINER);
+	assert_false(w.replied);
+	w.run.now = core_deadline(w.run.core);
+	feed(&w.run, (struct event){.type = EVENT_TICK});
+	settle();
+	assert_string_equal(w.error, "the pod's devices are still on their way into it: try again");
 	finish();
 }
 
@@ -363,6 +390,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_shared),
 	    cmocka_unit_test(test_exclusive),
+	    cmocka_unit_test(test_exclusive_and_slow),
 	    cmocka_unit_test(test_without_netdev),
 	    cmocka_unit_test(test_refused),
 	    cmocka_unit_test(test_function_without_its_netdev),
