@@ -17,7 +17,7 @@
 #include "k8s/device_metadata.h"
 #include "netlink/fd.h"
 
-enum { FILE_NAME_SIZE = 16, MODE_OF_ALL = 0444 };
+enum { FILE_NAME_SIZE = 16 };
 
 struct metadata {
 	char directory[PATH_SIZE];
@@ -81,12 +81,13 @@ size_t metadata_mounts(const struct metadata *m, const struct claim_record *reco
 	return fit;
 }
 
-/* In place: what a container has mounted is the file, not its name. */
+/* In place: what a container has mounted is the file, not its name. Its mode lets us write it once more: the service has not the capability
+ * to write what its mode forbids. */
 static int write_file(int directory_fd, size_t number, const struct buf *text)
 {
 	char name[FILE_NAME_SIZE];
 	snprintf(name, sizeof(name), "%zu.json", number);
-	_cleanup_fd_ int fd = openat(directory_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, MODE_OF_ALL);
+	_cleanup_fd_ int fd = openat(directory_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd < 0)
 		return -errno;
 	ssize_t n = write(fd, text->data, text->len);
