@@ -413,6 +413,8 @@ int attach_plan_new(const struct device_facts *facts, const struct host_state *h
 		error_set(&faults, rc, "out of memory");
 	else if (rc < 0)
 		error_set(&faults, rc, "configuration: more than %d elements in a list", CONFIG_LIST_MAX);
+	else if (host && host->ifindex != facts->ifindex) /* of what is not there now nothing would be given back */
+		error_set(&faults, -EAGAIN, "its network interface changed while its state was read: try again");
 	else if (!facts->ifindex)
 		network_config_check_without_netdev(config, &faults);
 	else {

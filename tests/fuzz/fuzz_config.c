@@ -89,7 +89,8 @@ static void check_plan(const struct network_config *c)
 	struct route routes[] = {{.destination = {{IP_V4, {0}}, 0}, .gateway = {IP_V4, {10, 0, 0, 1}}},
 	                         {.destination = {{IP_V4, {10, 1}}, 16}, .source = {IP_V4, {10, 0, 0, 5}}}};
 	struct neighbour neighbour = {{IP_V4, {10, 0, 0, 1}}, {6, {2}}};
-	struct host_state host = {.ifname = "eth0",
+	struct host_state host = {.ifindex = 2,
+	                          .ifname = "eth0",
 	                          .max_mtu = 9000,
 	                          .mac = {6, {2}},
 	                          .addresses = &address,

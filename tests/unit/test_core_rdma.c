@@ -13,8 +13,10 @@ enum { DEVICES = 2, MINOR_ON_HOST = 192, MINOR_IN_POD = 200 };
 
 static struct world {
 	struct run run;
-	bool netdev, exclusive, roce;
+	bool netdev, exclusive;
+	uint8_t protocol;
 	bool hold_attach; /* attaches are not answered */
+	bool flips;       /* while a device's state is read, its netdev goes to, or comes from, somebody else */
 	uint64_t held;
 	int attach_result;
 	bool attach_rdma;
@@ -49,7 +51,7 @@ static struct device_facts rdma_facts(size_t i)
 	}
 	STR_COPY(f.rdma_device, rdma_of(i, 0).name);
 	f.rdma = true;
-	f.rdma_protocol = w.roce ? RDMA_PROTOCOL_ROCE : RDMA_PROTOCOL_IB;
+	f.rdma_protocol = w.protocol;
 	return f;
 }
 
@@ -60,7 +62,7 @@ static void see(struct device_facts f)
 
 static void begin(bool netdev, bool exclusive)
 {
-	w = (struct world){.netdev = netdev, .exclusive = exclusive, .token = -1, .minor = MINOR_IN_POD};
+	w = (struct world){.netdev = netdev, .exclusive = exclusive, .protocol = RDMA_PROTOCOL_IB, .token = -1, .minor = MINOR_IN_POD};
 	start(&w.run);
 	feed(&w.run, (struct event){.type = EVENT_RUNTIME_UP, .runtime = {.can_gate = true}});
 	feed(&w.run, (struct event){.type = EVENT_RECOVERED});
@@ -81,6 +83,10 @@ static void answer_snapshot(const struct effect *f)
 		host = host_of(i);
 	assert_string_equal(f->snapshot.rdma_device, rdma_of(i, 0).name);
 	host.rdma = rdma_of(i, MINOR_ON_HOST);
+	if (w.flips) {
+		w.netdev = !w.netdev;
+		see(rdma_facts(i));
+	}
 	feed(&w.run, (struct event){.type = EVENT_DONE, .done = {.op = f->op, .host = &host}});
 }
 
@@ -311,11 +317,28 @@ static void test_refused(void **state)
 	                    "device nic0: rdma.umad: the RDMA device \"mlx5_0\" has no such character device");
 	finish();
 	/* Its netdev is in somebody's namespace. */
-	begin(false, false);
-	w.roce = true;
-	see(rdma_facts(0));
-	assert_string_equal(prepare("{}", NULL), "device nic0: it has no network interface in the host's namespace");
-	finish();
+	static const uint8_t of_netdevs[] = {RDMA_PROTOCOL_ROCE, RDMA_PROTOCOL_IWARP, RDMA_PROTOCOL_USNIC};
+	for (size_t i = 0; i < ELEMENTS(of_netdevs); i++) {
+		begin(false, false);
+		w.protocol = of_netdevs[i];
+		see(rdma_facts(0));
+		assert_string_equal(prepare("{}", NULL), "device nic0: it has no network interface in the host's namespace");
+		finish();
+	}
+}
+
+/* What is attached must be what was looked at, and checked: not the RDMA device alone for a NIC, nor a netdev of which nothing is kept. */
+static void test_changed_while_it_was_read(void **state)
+{
+	(void)state;
+	for (int netdev = 0; netdev < 2; netdev++) {
+		begin(netdev, false);
+		w.flips = true;
+		assert_string_equal(prepare("{}", NULL), "device nic0: its network interface changed while its state was read: try again");
+		w.flips = false;
+		assert_string_equal(prepare("{}", NULL), "");
+		finish();
+	}
 }
 
 /* A PCI function is there without its netdev, and names its RDMA device: that is not the device that came home. */
@@ -393,6 +416,7 @@ int main(void)
 	    cmocka_unit_test(test_exclusive_and_slow),
 	    cmocka_unit_test(test_without_netdev),
 	    cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_changed_while_it_was_read),
 	    cmocka_unit_test(test_function_without_its_netdev),
 	    cmocka_unit_test(test_uplink_on_a_function),
 	    cmocka_unit_test(test_events),

@@ -442,6 +442,7 @@ static void test_renew(void **state)
 	host_state_free(&after);
 
 	/* Configured addresses are nobody else's. */
+	facts = facts_eth0();
 	before = host_eth0();
 	after = host_eth0();
 	host_address(&before, "10.0.0.5/24", 0);
