@@ -40,7 +40,8 @@ int job_vf_take_mac(struct mover *m, struct link *l, const struct mac *mac, stru
 		if (has_mac(m, l, mac))
 			return 0;
 		ours = (struct error){0};
-		if (link_apply(m->host, l, &wish, &ours) < 0)
+		/* Some drivers say that it is done when their PF has only been asked. */
+		if (link_apply(m->host, l, &wish, &ours) < 0 || !has_mac(m, l, mac))
 			nanosleep(&(struct timespec){.tv_nsec = TAKE_STEP_MS * 1000000L}, NULL);
 	}
 	if (has_mac(m, l, mac))

@@ -262,16 +262,16 @@ void vf_wish(const struct vf_settings *is, const struct vf_config *config, const
 		ret->trust = config->trust;
 }
 
-/* The driver answers EAGAIN while it resets the VF, as it does after some settings. */
-static int ask_patiently(struct nlsock *s, struct nl_msg *m, struct error *e)
+enum { PATIENCE_STEP_MS = 50, PATIENCE_STEPS = 40 };
+
+/* The driver answers EAGAIN while it resets the VF, as it does after some settings. `*patience`: how often it is asked again. */
+static int ask_patiently(struct nlsock *s, struct nl_msg *m, int *patience, struct error *e)
 {
-	enum { STEP_MS = 50, STEPS = 40 };
-	int r = -EAGAIN;
-	for (int i = 0; i < STEPS && r == -EAGAIN; i++) {
-		if (i > 0)
-			nanosleep(&(struct timespec){.tv_nsec = STEP_MS * 1000000L}, NULL);
+	int r;
+	while ((r = nlsock_ask(s, m, NULL, NULL, e)) == -EAGAIN && *patience > 0) {
+		--*patience;
+		nanosleep(&(struct timespec){.tv_nsec = PATIENCE_STEP_MS * 1000000L}, NULL);
 		*e = (struct error){0};
-		r = nlsock_ask(s, m, NULL, NULL, e);
 	}
 	return r;
 }
@@ -279,11 +279,12 @@ static int ask_patiently(struct nlsock *s, struct nl_msg *m, struct error *e)
 int vf_set(struct nlsock *s, const struct vf_settings *wanted, const struct vf_settings *is, bool *ret_mac, struct error *e)
 {
 	static const char *const keys[VF_REQUESTS] = {"hardwareAddr", "vf.vlan", "vf.minTxRate, vf.maxTxRate", "vf.spoofCheck", "vf.trust"};
+	int patience = PATIENCE_STEPS;
 	*ret_mac = true;
 	for (size_t i = 0; i < VF_REQUESTS; i++) {
 		_cleanup_nlmsg_ struct nl_msg *m = vf_request(wanted, is, i);
 		struct error ours = {0};
-		int r = m ? ask_patiently(s, m, &ours) : 0;
+		int r = m ? ask_patiently(s, m, &patience, &ours) : 0;
 		if (r == -EOPNOTSUPP && i == VF_SET_MAC)
 			*ret_mac = false;
 		else if (r < 0)
@@ -295,10 +296,11 @@ int vf_set(struct nlsock *s, const struct vf_settings *wanted, const struct vf_s
 
 void vf_restore(struct nlsock *s, const struct vf_settings *was, const struct vf_settings *is, struct error *e)
 {
+	int patience = PATIENCE_STEPS;
 	for (size_t i = 0; i < VF_REQUESTS; i++) {
 		_cleanup_nlmsg_ struct nl_msg *m = vf_request(was, is, i);
 		struct error ours = {0};
-		if (m && nlsock_ask(s, m, NULL, NULL, &ours) < 0 && (!e || e->code == 0))
+		if (m && ask_patiently(s, m, &patience, &ours) < 0 && (!e || e->code == 0))
 			error_set(e, ours.code, "VF %" PRIu32 " of %s: %s", was->index, is->pf, ours.text);
 	}
 }

@@ -20,8 +20,9 @@ struct nl_msg *vf_request(const struct vf_settings *was, const struct vf_setting
 /* The settings `is` with what a claim wants of them; `mac` empty = as it is. */
 void vf_wish(const struct vf_settings *is, const struct vf_config *config, const struct mac *mac, struct vf_settings *ret);
 /* Everything that differs, up to the first refusal, which is told with its key of the configuration. A PF that cannot set MACs is none:
- * `*ret_mac` is false then, and the VF's own is to be set. A driver that resets the VF is waited for, for up to 2 s. */
+ * `*ret_mac` is false then, and the VF's own is to be set. A driver that resets the VF is waited for, for up to 2 s in all. */
 int vf_set(struct nlsock *s, const struct vf_settings *wanted, const struct vf_settings *is, bool *ret_mac, struct error *e);
+/* Everything that differs, however the ones before ended, as patiently. `e`: the first refusal. */
 void vf_restore(struct nlsock *s, const struct vf_settings *was, const struct vf_settings *is, struct error *e);
 /* Calls `differs` with name, present and former value of each setting that is not as it was. */
 void vf_compare(const struct vf_settings *was, const struct vf_settings *is,
