@@ -399,12 +399,12 @@ int device_detach(struct device_mover *d, const struct attach_plan *plan, int ne
 	*ret = (struct device_result){.move.place = PLACE_UNKNOWN};
 	if (!has_rdma(plan))
 		return mover_detach(d->mover, plan, netns_fd, &ret->move, e);
-	int r = half_open(d, plan, netns_fd, &h, e);
-	if (r == 0)
-		r = half_bring_home(&h, worth_waiting(&h), &place, notes, sizeof(notes), e);
+	int opened = half_open(d, plan, netns_fd, &h, e);
+	int r = opened == 0 ? half_bring_home(&h, worth_waiting(&h), &place, notes, sizeof(notes), e) : opened;
 	if (r < 0) {
 		ret->rdma = true;
-		if (h.d)
+		/* What is not on the host may be in the namespace that cannot be opened. */
+		if (opened == 0 || has_netdev(plan))
 			look_again(&h, &ret->move);
 		return r;
 	}

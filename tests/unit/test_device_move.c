@@ -30,7 +30,7 @@ static struct world {
 	bool shared, no_rdma;
 	char name[ATTRIBUTE_TEXT_SIZE];
 	int inside; /* the namespace of the thread */
-	int fail_move_in, fail_move_home, fail_read, fail_netdev, fail_rename;
+	int fail_enter, fail_open, fail_move_in, fail_move_home, fail_read, fail_netdev, fail_rename;
 	bool ends_netdev; /* the move of the RDMA device does */
 	bool kept_home;   /* the netdev cannot be undone */
 	unsigned late;    /* looks at the host until the kernel has given it back */
@@ -54,7 +54,8 @@ int netns_open_own(int *ret_fd, struct error *e)
 
 int netns_enter(int netns_fd, struct error *e)
 {
-	(void)e;
+	if (w.fail_enter)
+		return error_set(e, w.fail_enter, "cannot enter");
 	w.inside = netns_fd;
 	return 0;
 }
@@ -69,6 +70,8 @@ int rdma_open(struct rdma **ret, struct error *e)
 {
 	if (w.no_rdma)
 		return error_set(e, -EOPNOTSUPP, "no RDMA");
+	if (w.fail_open)
+		return error_set(e, w.fail_open, "no socket");
 	*ret = calloc(1, sizeof(**ret));
 	assert_non_null(*ret);
 	(*ret)->netns = w.inside;
@@ -487,6 +490,19 @@ static const struct detach_row detach_rows[] = {
      .result = -EBUSY,
      .place = PLACE_POD,
      .did = "rdma-home"},
+    /* It may be in there: nobody may say that it is gone. */
+    {.what = "alone, and the namespace cannot be entered",
+     .in = {.rdma = PLACE_POD, .fail_enter = -EMFILE},
+     .alone = true,
+     .result = -EMFILE,
+     .place = PLACE_UNKNOWN,
+     .did = ""},
+    {.what = "alone, and nobody can be asked",
+     .in = {.fail_open = -EMFILE},
+     .alone = true,
+     .result = -EMFILE,
+     .place = PLACE_UNKNOWN,
+     .did = ""},
     {.what = "the namespace has ended", .on_host = true, .place = PLACE_HOST, .did = "netdev-home"},
     {.what = "the namespace is ending",
      .in = {.netdev = PLACE_GONE, .rdma = PLACE_GONE},
