@@ -172,7 +172,11 @@ int sriov_config_load(const char *directory, struct sriov_config *ret, void (*fa
 	int r = n < 0 ? -errno : 0;
 	for (int i = 0; i < n; i++) {
 		struct error ours = {0};
-		if (i < SRIOV_FILES_MAX && load_file(fd, files[i]->d_name, &c, &ours) < 0)
+		if (i == SRIOV_FILES_MAX)
+			error_set(&ours, -E2BIG, "%s: it has %d files, those from %s on are not read", directory, n, files[i]->d_name);
+		else if (i < SRIOV_FILES_MAX)
+			(void)load_file(fd, files[i]->d_name, &c, &ours);
+		if (ours.code)
 			faulty(ours.text, user);
 		free(files[i]);
 	}

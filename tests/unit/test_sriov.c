@@ -77,6 +77,26 @@ static void count_fault(const char *text, void *user)
 	++*(size_t *)user;
 }
 
+/* Those that are too many are not left out silently: the last file would have had its way. */
+static void test_too_many_files(void **state)
+{
+	(void)state;
+	struct machine m;
+	struct sriov_config c;
+	struct error e = {0};
+	size_t faults = 0;
+	char path[256];
+	machine_init(&m);
+	snprintf(path, sizeof(path), "%s/sriov.d", m.root);
+	machine_run("mkdir %s && cd %s && for i in $(seq %d %d); do echo eth0 1 > $i.conf; done", path, path, 10000,
+	            10000 + SRIOV_FILES_MAX);
+	assert_int_equal(sriov_config_load(path, &c, count_fault, &faults, &e), 0);
+	assert_int_equal(c.n, SRIOV_FILES_MAX);
+	assert_int_equal(faults, 1);
+	sriov_config_free(&c);
+	machine_free(&m);
+}
+
 static void test_directory(void **state)
 {
 	(void)state;
@@ -200,10 +220,8 @@ static void test_users(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_lines),
-	    cmocka_unit_test(test_directory),
-	    cmocka_unit_test(test_number),
-	    cmocka_unit_test(test_users),
+	    cmocka_unit_test(test_lines),  cmocka_unit_test(test_directory), cmocka_unit_test(test_too_many_files),
+	    cmocka_unit_test(test_number), cmocka_unit_test(test_users),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
