@@ -150,18 +150,19 @@ static void sriov_done(struct worker_job *job)
 {
 	struct sriov_job *j = (struct sriov_job *)job;
 	struct engine *g = j->engine;
+	const char *name = j->ifname[0] ? j->ifname : j->pf;
 	const struct log_about about = {.pci_address = j->pf, .interface = j->ifname, .result = j->result};
 	uint64_t took = uv_now(g->loop) - j->began;
 	if (j->result == -EBUSY && j->before)
-		log_write(LOG_WARNING, LOG_KIND_KERNEL, &about, "PF %s keeps its %" PRIu32 " VFs, %" PRIu32 " are configured: %s",
-		          j->ifname, j->before, j->wanted, j->user[0] ? j->user : j->error.text);
+		log_write(LOG_WARNING, LOG_KIND_KERNEL, &about, "PF %s keeps its %" PRIu32 " VFs, %" PRIu32 " are configured: %s", name,
+		          j->before, j->wanted, j->user[0] ? j->user : j->error.text);
 	else if (j->result < 0)
-		log_write(LOG_ERR, LOG_KIND_KERNEL, &about, "PF %s: %s", j->ifname, j->error.text);
+		log_write(LOG_ERR, LOG_KIND_KERNEL, &about, "PF %s: %s", name, j->error.text);
 	else if (j->before != j->wanted)
 		log_write(LOG_NOTICE, LOG_KIND_KERNEL, &about, "PF %s has %" PRIu32 " VFs now, %" PRIu32 " before; it took %" PRIu64 " ms",
-		          j->ifname, j->wanted, j->before, took);
+		          name, j->wanted, j->before, took);
 	else
-		log_write(LOG_DEBUG, LOG_KIND_KERNEL, &about, "PF %s has its %" PRIu32 " VFs", j->ifname, j->wanted);
+		log_write(LOG_DEBUG, LOG_KIND_KERNEL, &about, "PF %s has its %" PRIu32 " VFs", name, j->wanted);
 	free(j);
 	engine_check_drained(g);
 }
@@ -177,7 +178,7 @@ static void sriov_begin(struct engine *g, const struct look *l)
 	                        .may_remove = l->pf.sriov_vfs > 0,
 	                        .began = uv_now(g->loop)};
 	STR_COPY(j->pf, l->pf.pci_address);
-	STR_COPY(j->ifname, *l->pf.ifname ? l->pf.ifname : "without a netdev");
+	STR_COPY(j->ifname, l->pf.ifname);
 	STR_CUT(j->user, l->user);
 	worker_submit(j->may_remove ? g->mover_worker : g->sriov->worker, &j->job);
 }
@@ -191,8 +192,8 @@ static void sriov_apply(struct engine *g, struct look *l)
 	l->size = sizeof(user);
 	if (l->held) {
 		log_write(LOG_WARNING, LOG_KIND_KERNEL, &about,
-		          "PF %s keeps its VFs, %" PRIu32 " are configured: it is held by claim %s/%s", l->pf.ifname, l->wish->n_vfs,
-		          l->claim.namespace_, l->claim.name);
+		          "PF %s keeps its VFs, %" PRIu32 " are configured: it is held by claim %s/%s",
+		          l->pf.ifname[0] ? l->pf.ifname : l->pf.pci_address, l->wish->n_vfs, l->claim.namespace_, l->claim.name);
 		return;
 	}
 	core_devices(g->core, see_vf_of, &search);
