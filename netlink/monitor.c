@@ -173,7 +173,7 @@ static void dump_finish(struct monitor *m)
 	m->counters.dumps++;
 	uv_timer_stop(&m->watch);
 	if (m->full) {
-		m->table.pending = false;
+		m->table.pending = m->table.n_changed > 0; /* uevents are heard while drivers are asked */
 		r = table_flush(&m->table, true, &m->to, m->user);
 	}
 	if (r == 0 && !m->closing)

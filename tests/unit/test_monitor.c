@@ -627,6 +627,75 @@ static void uevents_tell_of_functions(void **state)
 	table_free(&t);
 }
 
+static void wait_for_it(uv_work_t *work)
+{
+	uv_sem_wait(work->data);
+}
+
+/* As the kernel sends it: root may tell its own namespace. */
+static void send_uevent(const char *data, size_t len)
+{
+	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+	_Alignas(struct nlmsghdr) char message[512] = {0};
+	struct nlmsghdr *h = (struct nlmsghdr *)message;
+	h->nlmsg_len = (uint32_t)(NLMSG_HDRLEN + len);
+	h->nlmsg_type = NLMSG_MIN_TYPE;
+	h->nlmsg_flags = NLM_F_REQUEST;
+	memcpy(NLMSG_DATA(h), data, len);
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
+	assert_true(fd >= 0);
+	assert_int_equal(sendto(fd, h, h->nlmsg_len, 0, (const struct sockaddr *)&kernel, sizeof(kernel)), h->nlmsg_len);
+	close(fd);
+}
+
+static uint64_t notifications(const struct world *w)
+{
+	struct monitor_counters c;
+	monitor_count(w->monitor, &c);
+	return c.notifications;
+}
+
+static void run_for(struct world *w, uint64_t ms)
+{
+	w->late = false;
+	uv_timer_start(&w->deadline, on_deadline, ms, 0);
+	while (!w->late)
+		uv_run(&w->loop, UV_RUN_ONCE);
+}
+
+/* A dump ends with questions to the drivers, which may take seconds. Nothing else may happen afterwards for hours. */
+static void what_happens_while_drivers_are_asked_is_told(void **state)
+{
+	enum { THREADS = 4 };
+	struct world *w = *state;
+	static const char unbind[] = UEVENT("unbind", "/devices/pci0000:80/0000:8a:00.0", "pci");
+	uv_work_t work[THREADS];
+	uv_sem_t answer;
+	add_function(w, "0000:8a:00.0");
+	add_veth(w, "v0"); /* somebody to ask */
+	start(w);
+	assert_non_null(find(w, "pci-0000-8a-00-0"));
+	assert_int_equal(uv_sem_init(&answer, 0), 0);
+	for (size_t i = 0; i < THREADS; i++) {
+		work[i].data = &answer;
+		assert_int_equal(uv_queue_work(&w->loop, &work[i], wait_for_it, NULL), 0);
+	}
+	monitor_resync(w->monitor);
+	run_for(w, 200); /* the dump itself; a slow one would only hide the fault */
+	uint64_t before = notifications(w);
+	machine_run("rm %s/devices/pci0000:80/0000:8a:00.0/driver", w->machine.root);
+	send_uevent(unbind, sizeof(unbind));
+	run_for(w, 200); /* longer than the debounce */
+	bool heard = notifications(w) > before;
+	unsigned ends = w->ends;
+	for (size_t i = 0; i < THREADS; i++)
+		uv_sem_post(&answer);
+	assert_true(heard);
+	assert_int_equal(ends, 1);
+	WAIT_FOR(w, w->ends == 2 && !find(w, "pci-0000-8a-00-0"));
+	uv_sem_destroy(&answer);
+}
+
 /* ---- uplinks --------------------------------------------------------------------------------------------------------------------- */
 
 static bool uplinks_are(struct world *w, const char *names)
@@ -747,6 +816,7 @@ int main(void)
 	    kernel_test(vfs_know_their_place),
 	    kernel_test(speed_is_of_links_that_are_up),
 	    kernel_test(uevents_tell_of_functions),
+	    kernel_test(what_happens_while_drivers_are_asked_is_told),
 	    kernel_test(uplinks_follow_the_default_routes),
 	    kernel_test(other_routes_make_no_uplink),
 	    kernel_test(uplinks_are_known_at_start),
