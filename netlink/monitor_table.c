@@ -304,6 +304,8 @@ static int read_function(struct monitor_table *t, const char *address)
 	struct function_entry *f = table_find_function(t, address);
 	struct sysfs_pci pci = {0};
 	int r = sysfs_pci_read(t->sysfs, t->names, address, &pci);
+	if (r < 0 && r != -ENOENT)
+		return r; /* nobody knows whether it is there */
 	if (r < 0 || !sysfs_pci_is_offered(&pci)) {
 		if (f)
 			return forget_function(t, function_slot(t, address));

@@ -175,17 +175,23 @@ static void read_pf(int function, struct sysfs_pci *p)
 		memcpy(p->pf_address, address, sizeof(address));
 }
 
+/* Of our own or the system's: says nothing of what was to be read. */
+static bool is_lack(int r)
+{
+	return r == -EMFILE || r == -ENFILE || r == -ENOMEM;
+}
+
 int sysfs_pci_read(const struct sysfs *s, struct pci_names *names, const char *address, struct sysfs_pci *ret)
 {
 	struct sysfs_pci p = {0};
 	struct modalias alias;
 	char text[SYSFS_PATH_SIZE];
 	_cleanup_fd_ int dir = open_function(s, address);
-	if (dir < 0 || sysfs_dir_text(dir, "modalias", text, sizeof(text)) < 0 || modalias_parse(text, &alias) < 0)
-		return -ENOENT;
-	int r = STR_COPY(p.address, address);
-	if (r < 0)
+	int r = dir < 0 ? dir : sysfs_dir_text(dir, "modalias", text, sizeof(text));
+	if (is_lack(r))
 		return r;
+	if (r < 0 || modalias_parse(text, &alias) < 0 || STR_COPY(p.address, address) < 0)
+		return -ENOENT;
 	p.base_class = alias.base_class;
 	p.sub_class = alias.sub_class;
 	snprintf(p.subsystem, sizeof(p.subsystem), "%04x", alias.subsystem_device & 0xffff);

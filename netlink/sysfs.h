@@ -61,7 +61,7 @@ struct sysfs_pci {
 	int32_t sriov_total, sriov_vfs;
 	uint8_t base_class, sub_class; /* 0x02 = network; 0x07 of that = InfiniBand */
 };
-/* -ENOENT: no such function, or none with a readable modalias. */
+/* -ENOENT: no such function, or none with a readable modalias. Another error (descriptors, memory): it cannot be told whether there is. */
 int sysfs_pci_read(const struct sysfs *s, struct pci_names *names, const char *address, struct sysfs_pci *ret);
 /* Whether a function is offered (dranet-behaviour §2.3): class 02 or with an RDMA device, and bound to a driver that is not for user space.
  */

@@ -7,6 +7,9 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <sys/resource.h>
+
 #include "sysfs_fixture.h"
 
 #define CONNECTX "v000015B3d00001021sv000015B3sd00000041bc02sc00i00"
@@ -293,6 +296,29 @@ static void a_root_that_is_not_there_is_told(void **state)
 	sysfs_close(s);
 }
 
+/* Else a full dump at the wrong moment would find no device. */
+static void a_lack_of_descriptors_takes_no_function_away(void **state)
+{
+	struct world *w = *state;
+	struct sysfs_pci p;
+	struct rlimit was, none;
+	machine_add_pci(&w->m, "pci0000:80", "0000:8a:00.0", CONNECTX, "mlx5_core", 1);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	int first = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_true(first >= 0);
+	close(first);
+	none = (struct rlimit){.rlim_cur = (rlim_t)first, .rlim_max = was.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	int without = sysfs_pci_read(w->m.sysfs, w->names, "0000:8a:00.0", &p);
+	none.rlim_cur++; /* for the directory, but not for what is in it */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	int with_one = sysfs_pci_read(w->m.sysfs, w->names, "0000:8a:00.0", &p);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	assert_int_equal(without, -EMFILE);
+	assert_int_equal(with_one, -EMFILE);
+	read_pci(w, "0000:8a:00.0");
+}
+
 static int count(const char *address, void *user)
 {
 	assert_true(strlen(address) == 12);
@@ -323,6 +349,7 @@ int main(void)
 	    fixture_test(what_is_offered),
 	    fixture_test(malformed_functions_are_none),
 	    fixture_test(netdevs_are_found),
+	    fixture_test(a_lack_of_descriptors_takes_no_function_away),
 	    fixture_test(functions_are_listed),
 	    fixture_test(nothing_leaves_the_root),
 	    fixture_test(near_nodes),
