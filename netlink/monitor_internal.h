@@ -42,6 +42,7 @@ struct link_entry {
 	struct told told; /* when it is a device of its own */
 	unsigned generation;
 	bool sys_known; /* `sys` was read; it does not change while the link lives */
+	bool sys_stale; /* but was read by a name that may have been another link's already */
 	struct ebpf_names ebpf;
 	struct link_hardware hardware;
 	uint8_t look; /* LOOK_…: what to ask again, because something happened that may have changed it */

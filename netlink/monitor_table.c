@@ -126,6 +126,10 @@ int table_take_link(struct monitor_table *t, const struct nlmsghdr *h)
 	entry->look |= LOOK_EBPF;
 	if (entry->link.operstate != l.operstate || (entry->link.flags ^ l.flags) & (IFF_UP | IFF_RUNNING))
 		entry->look |= LOOK_HARDWARE; /* the other end may be another now */
+	if (!str_equal(entry->link.ifname, l.ifname)) {
+		entry->look |= LOOK_HARDWARE; /* which is asked by name, too */
+		entry->sys_stale = true;
+	}
 	entry->link = l;
 	entry->generation = t->generation;
 	entry->dirty = true;
@@ -372,6 +376,39 @@ static void choose_owner(struct monitor_table *t, const struct link_entry *l)
 	f->owner_mac = l->link.permanent_mac;
 }
 
+/* It never was on that function: who is may bear its name. */
+static void leave_function(struct monitor_table *t, const struct link_entry *l, const char *address)
+{
+	struct function_entry *f = table_find_function(t, address);
+	if (!f)
+		return;
+	f->dirty = t->count_vfs = true;
+	if (f->owner != l->link.ifindex)
+		return;
+	f->owner = 0;
+	f->shared = false;
+	for (size_t i = 0; i < t->n_links; i++)
+		if (t->links[i]->sys_known && str_equal(t->links[i]->sys.pci_address, address))
+			choose_owner(t, t->links[i]);
+}
+
+/* An event can be older than the name sysfs shows now; then another event is under way. */
+static int read_netdev(struct monitor_table *t, struct link_entry *l)
+{
+	char before[PCI_ADDRESS_SIZE];
+	memcpy(before, l->sys.pci_address, sizeof(before));
+	if (sysfs_netdev_read(t->sysfs, l->link.ifname, &l->sys) < 0)
+		return 0;
+	l->sys_known = l->dirty = true;
+	l->sys_stale = false;
+	if (before[0] && !str_equal(before, l->sys.pci_address))
+		leave_function(t, l, before);
+	int r = l->sys.pci_address[0] && !table_find_function(t, l->sys.pci_address) ? read_function(t, l->sys.pci_address) : 0;
+	if (r == 0)
+		choose_owner(t, l);
+	return r;
+}
+
 /* ---- uevents --------------------------------------------------------------------------------------------------------------------- */
 
 int table_note_uevent(struct monitor_table *t, const char *data, size_t len)
@@ -419,19 +456,9 @@ int table_read_sysfs(struct monitor_table *t, bool all)
 			r = forget_function(t, i);
 		else
 			i++;
-	for (size_t i = 0; i < t->n_links && r == 0; i++) {
-		struct link_entry *l = t->links[i];
-		if (l->sys_known)
-			continue;
-		/* An event can be older than the name sysfs shows now; then another event is under way. */
-		if (sysfs_netdev_read(t->sysfs, l->link.ifname, &l->sys) < 0)
-			continue;
-		l->sys_known = l->dirty = true;
-		if (l->sys.pci_address[0] && !table_find_function(t, l->sys.pci_address))
-			r = read_function(t, l->sys.pci_address);
-		if (r == 0)
-			choose_owner(t, l);
-	}
+	for (size_t i = 0; i < t->n_links && r == 0; i++)
+		if (!t->links[i]->sys_known || t->links[i]->sys_stale)
+			r = read_netdev(t, t->links[i]);
 	/* Reading one may make another stale (its PF), never itself. */
 	for (int pass = 0; pass < 2; pass++)
 		for (size_t i = 0; i < t->n_functions && r == 0; i++)

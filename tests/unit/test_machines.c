@@ -324,6 +324,43 @@ static void malformed_machine(void **state)
 	EXPECT("malformed", false, ELEMENTS(lines), lines);
 }
 
+static const char *netdev_of(const struct world *w, const char *name)
+{
+	for (size_t i = 0; i < w->n; i++)
+		if (str_equal(w->devices[i].name, name))
+			return w->devices[i].ifname;
+	return "";
+}
+
+/* As when a machine starts and names are given out anew: the dump is older than the names that sysfs shows. */
+static void swapped_names(void **state)
+{
+	static const struct monitor_callbacks to = {.begin = see, .device = see_device, .gone = see_gone, .end = see};
+	static const char ids[] = "v000015B3d00001021sv000015B3sd00000041bc02sc00i00";
+	struct world *w = calloc(1, sizeof(*w));
+	(void)state;
+	assert_non_null(w);
+	machine_init(&w->m);
+	w->t = (struct monitor_table){.sysfs = w->m.sysfs};
+	assert_int_equal(pci_names_new(&w->t.names), 0);
+	machine_add_pci(&w->m, "pci0000:80", "0000:8a:00.0", ids, "mlx5_core", 1);
+	machine_add_pci(&w->m, "pci0000:80", "0000:8b:00.0", ids, "mlx5_core", 1);
+	machine_add_netdev(&w->m, "pci0000:80/0000:8a:00.0", "eth1");
+	machine_add_netdev(&w->m, "pci0000:80/0000:8b:00.0", "eth0");
+	tell_link(w, "eth0", 2); /* before: the one on 8a */
+	tell_link(w, "eth1", 3);
+	assert_int_equal(table_read_sysfs(&w->t, true), 0);
+	tell_link(w, "eth1", 2);
+	tell_link(w, "eth0", 3);
+	assert_int_equal(table_read_sysfs(&w->t, false), 0);
+	assert_int_equal(table_flush(&w->t, true, &to, w), 0);
+	assert_int_equal(w->n, 2);
+	assert_string_equal(netdev_of(w, "pci-0000-8a-00-0"), "eth1");
+	assert_string_equal(netdev_of(w, "pci-0000-8b-00-0"), "eth0");
+	assert_int_equal(table_find_function(&w->t, "0000:8a:00.0")->owner, 2);
+	forget(w);
+}
+
 /* Files of a size that no file of the kernel's has. */
 static void huge_files(void **state)
 {
@@ -353,7 +390,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(two_sockets),      cmocka_unit_test(virtual_machines), cmocka_unit_test(many_vfs),
 	    cmocka_unit_test(emulated_machine), cmocka_unit_test(rdma_shapes),      cmocka_unit_test(malformed_machine),
-	    cmocka_unit_test(huge_files),
+	    cmocka_unit_test(swapped_names),    cmocka_unit_test(huge_files),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
