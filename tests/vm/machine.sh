@@ -16,9 +16,10 @@
 set -euo pipefail
 
 here=$(dirname "$(realpath "$0")")
-dir=$("$here/machine_build.sh")
-exec 8< "$dir"
-flock -s 8 # machine_build.sh leaves alone what is in use
+# machine_build.sh leaves alone what is in use, but one of another checkout may have come in between.
+while dir=$("$here/machine_build.sh") || exit; do
+	if { exec 8< "$dir"; } 2> /dev/null && flock -s 8 && [ -e "$dir/initramfs" ]; then break; fi
+done
 
 tmp=$(mktemp -d)
 share=$(realpath "${VM_SHARE:-$tmp}")
@@ -93,7 +94,7 @@ if [ -s "$control/status" ]; then
 	status=$(< "$control/status")
 elif [ "$status" != 124 ]; then
 	echo "machine.sh: the machine died:" >&2
-	tail -n 40 "$control"/{qemu,console} >&2
+	tail -n 40 "$control"/{qemu,console} >&2 || true # the second is not there if it never began
 	status=125
 fi
 exit "$status"
