@@ -101,6 +101,12 @@ bool attachment_is_shown(const struct attachment *a)
 	return a->record->plan->facts.ifindex ? d->facts.ifindex != 0 : d->facts.rdma_device[0] != 0;
 }
 
+bool attachment_lacks_rdma(const struct attachment *a)
+{
+	const struct attachment_record *r = a->record;
+	return attachment_is_attached(a) && !r->admin_access && r->plan->host.rdma.name[0] && !r->pod.rdma.name[0];
+}
+
 bool attachment_is_away(const struct attachment *a)
 {
 	return a->place != PLACE_HOST && !(a->place == PLACE_POD && attach_plan_stays(a->record->plan));

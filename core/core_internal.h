@@ -209,6 +209,8 @@ bool claim_moves_nodes(const struct claim *claim);
 const struct attachment *claim_failing(const struct claim *claim); /* the first whose last operation failed and waits */
 /* The host's namespace shows what of it would be given to a pod: a PCI function is there without its netdev, too. With a plan only. */
 bool attachment_is_shown(const struct attachment *a);
+/* The last look found it in the pod without the RDMA device that was to go with it. */
+bool attachment_lacks_rdma(const struct attachment *a);
 /* It is where the host's namespace should not show it. */
 bool attachment_is_away(const struct attachment *a);
 void attachment_snapshot(struct core *c, struct attachment *a); /* ask for its host state; the attachment is busy until it is there */

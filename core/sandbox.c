@@ -114,6 +114,14 @@ static bool overlapped(const struct core *c, const char *pod_uid)
 	return c->can_gate && !c->options.synchronous_hooks;
 }
 
+/* Nobody tells when one that was missing in the pod is there again. */
+static void look_for_rdma(const struct core *c, struct claim *claim)
+{
+	for (size_t i = 0; i < claim->record.n; i++)
+		if (!claim->attachments[i].op && attachment_lacks_rdma(&claim->attachments[i]))
+			attachment_doubt_calmly(c, &claim->attachments[i]);
+}
+
 /* The devices of the pod's claims belong into this sandbox from now on. */
 static int sandbox_adopt(struct core *c, const struct sandbox *s, struct error *e)
 {
@@ -131,6 +139,7 @@ static int sandbox_adopt(struct core *c, const struct sandbox *s, struct error *
 			                 s->pod.namespace_, s->pod.name, claim->record.ref.name);
 		claim_set_wish(claim, true, s);
 		claim_hurry(claim);
+		look_for_rdma(c, claim);
 		pin_request(c, s, 0);
 	}
 	return 0;

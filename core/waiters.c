@@ -164,11 +164,25 @@ static int run_settled(const struct core *c, const struct claim *claim, const st
 	return p && p->state == PIN_HELD && !claim->token_op && (claim->token == TOKEN_PENDING || claim->token == TOKEN_FINAL) ? 1 : 0;
 }
 
+/* A container that was made without it would not know. */
+static bool lacks_rdma(const struct claim *claim, char *error, size_t size)
+{
+	for (size_t i = 0; i < claim->record.n; i++) {
+		const struct attachment_record *r = &claim->record.devices[i];
+		if (!attachment_lacks_rdma(&claim->attachments[i]))
+			continue;
+		(void)snprintf(error, size, "claim %s/%s: the RDMA device %s of device %s is not in the pod any more",
+		               claim->record.ref.namespace_, claim->record.ref.name, r->plan->host.rdma.name, r->device);
+		return true;
+	}
+	return false;
+}
+
 static int create_settled(const struct claim *claim, char *error, size_t size)
 {
 	/* Not before the marker is there: the container was created on the strength of a pending spec and mounts it. */
 	if (claim_is_attached(claim) && (!claim_has_movable(claim) || (claim->token == TOKEN_FINAL && !claim->token_op)))
-		return 1;
+		return lacks_rdma(claim, error, size) ? -1 : 1;
 	const struct attachment *failing = claim_failing(claim);
 	if (!failing && claim->store_error[0]) {
 		(void)snprintf(error, size, "the record of claim %s/%s cannot be written: %s", claim->record.ref.namespace_,

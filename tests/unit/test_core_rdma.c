@@ -20,6 +20,7 @@ static struct world {
 	uint64_t held;
 	int attach_result;
 	bool attach_rdma;
+	bool lost;         /* looks find the netdev alone */
 	uint64_t patience; /* of the runtime; 0 = endless */
 	uint32_t minor;    /* of the uverbs in the pod */
 	/* What was seen: */
@@ -98,6 +99,8 @@ static void answer_move(const struct effect *f)
 	struct event e = {.type = EVENT_DONE, .done = {.op = f->op, .place = in_pod ? PLACE_POD : PLACE_HOST, .pod = &pod}};
 	STR_COPY(pod.ifname, f->move.plan->pod.ifname);
 	w.probes += f->type == EFFECT_PROBE;
+	if (f->type == EFFECT_PROBE && w.lost)
+		pod.rdma = (struct rdma_state){0};
 	if (attach && w.attach_result) {
 		e.done.result = w.attach_result;
 		e.done.place = PLACE_HOST;
@@ -279,6 +282,39 @@ static void test_exclusive_and_slow(void **state)
 	finish();
 }
 
+/* Its driver was unloaded under the pod: no container is made without what was promised, nor with numbers that others may have now. */
+static void test_lost(void **state)
+{
+	(void)state;
+	for (int exclusive = 0; exclusive < 2; exclusive++) {
+		begin(true, exclusive);
+		assert_string_equal(prepare("{}", NULL), "");
+		hook(EVENT_RUN_SANDBOX);
+		hook(EVENT_CREATE_CONTAINER);
+		assert_string_equal(w.error, "");
+		w.lost = true;
+		feed(&w.run, (struct event){.type = EVENT_POD_DEVICE_GONE, .pod_device_gone = {.sandbox = "sandbox"}});
+		settle();
+		for (int i = 0; i < 3; i++) {
+			w.run.now += 1000;
+			hook(EVENT_CREATE_CONTAINER);
+			assert_true(w.replied);
+			assert_string_equal(w.error,
+			                    "claim default/claim: the RDMA device mlx5_0 of device nic0 is not in the pod any more");
+			assert_int_equal(w.n_nodes, 0);
+		}
+		w.lost = false;
+		w.run.now += 1000;
+		hook(EVENT_CREATE_CONTAINER);
+		assert_string_equal(w.error, "the pod's character devices were made anew meanwhile: try again");
+		hook(EVENT_CREATE_CONTAINER);
+		assert_string_equal(w.error, "");
+		assert_int_equal(w.n_nodes, 2);
+		assert_int_equal(w.probes, 5);
+		finish();
+	}
+}
+
 static void test_without_netdev(void **state)
 {
 	(void)state;
@@ -414,6 +450,7 @@ int main(void)
 	    cmocka_unit_test(test_shared),
 	    cmocka_unit_test(test_exclusive),
 	    cmocka_unit_test(test_exclusive_and_slow),
+	    cmocka_unit_test(test_lost),
 	    cmocka_unit_test(test_without_netdev),
 	    cmocka_unit_test(test_refused),
 	    cmocka_unit_test(test_changed_while_it_was_read),
