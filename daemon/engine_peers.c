@@ -225,7 +225,6 @@ static void on_discovered(int result, const char *version, const char *error, vo
 	log_write(LOG_INFO, LOG_KIND_API, NULL, "the API server speaks resource.k8s.io/%s", version);
 	g->api_known = true;
 	start_publisher(g);
-	engine_look_sriov(g);
 }
 
 static void discover(uv_timer_t *timer)
@@ -284,6 +283,7 @@ static void start_the_others(struct engine *g)
 	start_kubelet(&g->timers[TIMER_KUBELET]);
 	start_runtime(g);
 	start_publisher(g);
+	engine_look_sriov(g);
 }
 
 static void on_begin(void *user)

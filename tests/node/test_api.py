@@ -186,6 +186,21 @@ def test_pods_start_and_stop_while_the_api_server_is_away():
     cluster.delete("resourceclaims", "away")
 
 
+def test_virtual_functions_do_not_wait_for_the_api_server():
+    cluster, settings = LANE.cluster, "/etc/dranetd/sriov.d"
+    cluster.corner.write(f"{settings}/absent.conf", "absent0 4\n")
+    cluster.stop_dranetd()
+    before = len(cluster.dranetd_log())
+    cluster.api.down()
+    try:
+        cluster.restart_dranetd()
+        cluster.wait(lambda: "there is no PF absent0 yet" in cluster.dranetd_log()[before:], 20,
+                     "a look at what the SR-IOV configuration names")
+    finally:
+        cluster.api.up()
+        cluster.corner.remove(f"{settings}/absent.conf")
+
+
 def test_other_credentials_and_servers():
     for options in ({"credentials": "token"}, {"credentials": "token-file"},
                     {"api_options": {"versions": ("v1beta2", "v1beta1"), "json_404": True}},
