@@ -260,7 +260,7 @@ struct attach_plan {
  * Rules: pod name = configured or host's; no configured addresses → the host's with scope universe; host routes and permanent neighbours
  * are copied behind the configured ones, without duplicates; a preferred source that the pod does not have is dropped, and a route whose
  * gateway the pod's addresses do not reach; routes without a table, and all of the host's, go into the table of a VRF; VF MTU ≤ PF MTU; MTU
- * within the driver's range. */
+ * within the driver's range. -EAGAIN: `host` is the state of another interface than that of `facts`. */
 int attach_plan_new(const struct device_facts *facts, const struct host_state *host, const struct network_config *config,
                     struct attach_plan **ret, struct error *warnings, struct error *e);
 /* The same configuration over the device and its host state as they are now, after a reboot. What the old plan had copied from the host

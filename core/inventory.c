@@ -162,9 +162,6 @@ void inventory_event(struct core *c, const struct event *e)
 	}
 }
 
-/* Promise 7. An uplink is a link with a default route; with it everything it stands on (the link under a VLAN or macvlan, the members of a
- * bond or bridge) and everything it is a member of (a VRF or bridge whose removal would take it along). Links that merely stand on an
- * uplink stay free. */
 /* An InfiniBand function whose IPoIB netdev is not ours to move: when it changes its namespace the kernel removes that. */
 static bool carries(const struct device *function, const struct device *netdev)
 {
@@ -172,6 +169,9 @@ static bool carries(const struct device *function, const struct device *netdev)
 	return !f->ifindex && f->rdma_exclusive && f->pci_address[0] && str_equal(f->pci_address, netdev->facts.pci_address);
 }
 
+/* Promise 7. An uplink is a link with a default route; with it everything it stands on (the link under a VLAN or macvlan, the members of a
+ * bond or bridge) and everything it is a member of (a VRF or bridge whose removal would take it along). Links that merely stand on an
+ * uplink stay free. */
 static void uplink_mark(struct core *c, struct device *d)
 {
 	if (d->uplink || !d->present)
