@@ -91,12 +91,6 @@ static int prepare_check_reservation(const struct claim_object *o, struct error 
 	return 0;
 }
 
-/* Such a port always has one: where it is not to be seen it is somebody else's by now. */
-static bool protocol_is_of_netdev(uint8_t protocol)
-{
-	return protocol == RDMA_PROTOCOL_ROCE || protocol == RDMA_PROTOCOL_IWARP || protocol == RDMA_PROTOCOL_USNIC;
-}
-
 static int prepare_check_device(struct core *c, const struct claim_result *result, struct device **ret, struct error *e)
 {
 	if (!str_equal(result->pool, c->node))
@@ -111,7 +105,8 @@ static int prepare_check_device(struct core *c, const struct claim_result *resul
 	if (d->owner)
 		return error_set(e, -EBUSY, "device %s: held by claim %s/%s (uid %s)", result->device,
 		                 d->owner->claim->record.ref.namespace_, d->owner->claim->record.ref.name, d->owner->claim->record.ref.uid);
-	if (!d->facts.ifindex && (!d->facts.rdma_device[0] || protocol_is_of_netdev(d->facts.rdma_protocol)))
+	/* A RoCE port always has one: then it is somebody else's by now. */
+	if (!d->facts.ifindex && (!d->facts.rdma_device[0] || d->facts.rdma_protocol == RDMA_PROTOCOL_ROCE))
 		return error_set(e, -ENODEV, "device %s: it has no network interface in the host's namespace", result->device);
 	if (d->uplink)
 		return error_set(e, -EPERM, "device %s (%s): carries the node's default route, or stands under it", result->device,
