@@ -110,6 +110,20 @@ static int decode_changed(const char *path, const char *text, struct claim_objec
 	return r;
 }
 
+/* It names a directory in the pod's containers. */
+static void test_claim_of_a_template(void **state)
+{
+	struct claim_object o = {0};
+	struct error e;
+	(void)state;
+	assert_int_equal(decode_changed("metadata.annotations", "{'resource.kubernetes.io/pod-claim-name':'fabric','a':'b'}", &o, &e), 0);
+	assert_string_equal(o.pod_claim_name, "fabric");
+	claim_object_free(&o);
+	assert_int_equal(decode_changed("metadata.annotations", "{'a':'b'}", &o, &e), 0);
+	assert_string_equal(o.pod_claim_name, "");
+	claim_object_free(&o);
+}
+
 static void test_claim_refused(void **state)
 {
 	static const struct {
@@ -118,6 +132,8 @@ static void test_claim_refused(void **state)
 	    {"metadata.uid", "null", "metadata.uid: missing"},
 	    {"metadata.uid", "'../x'", "metadata.uid: \"../x\""},
 	    {"metadata.name", "'a/b'", "metadata.name"},
+	    {"metadata.annotations", "{'resource.kubernetes.io/pod-claim-name':'../x'}",
+	     "metadata.annotations[resource.kubernetes.io/pod-claim-name]: \"../x\""},
 	    {"metadata.namespace", "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'", "longer than 63"},
 	    {"status.allocation.devices.results", "{}", "status.allocation.devices.results: no list"},
 	    {"status.allocation.devices.results.1.device", "'a b'", "results.device"},
@@ -720,6 +736,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_claim),
+	    cmocka_unit_test(test_claim_of_a_template),
 	    cmocka_unit_test(test_claim_refused),
 	    cmocka_unit_test(test_claim_variants),
 	    cmocka_unit_test(test_value_bounds),
