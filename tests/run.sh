@@ -12,6 +12,7 @@
 #   SEED           the first of them (1)
 #   FUZZ_SECONDS   new inputs for each fuzz target (5)
 #   KILL           which cases of the kill matrix (--short; empty: all of them)
+#   VM             which tests in the emulated machine (--short; empty: all of them)
 #   ROUNDS         rounds of the restore test (25)
 #   CYCLES         pod cycles of the soak (2000)
 #   JOBS           at a time (the number of processors)
@@ -206,8 +207,8 @@ lane_restore() {
 
 # RDMA, SR-IOV, VRFs and whatever else this kernel lacks, in an emulated machine that has them.
 lane_vm() {
-	build dev && node_ready || return
-	local log=$logs/vm-build.log status=0 begun=$SECONDS
+	build dev && build vm dranetd && node_ready || return
+	local log=$logs/vm-build.log status=0 begun=$SECONDS which=${VM---short}
 	logged "$log" tests/vm/machine_build.sh || status=$?
 	echo "(preparing the machine took $((SECONDS - begun)) s)"
 	if [ "$status" -eq 77 ]; then
@@ -220,7 +221,7 @@ lane_vm() {
 	fi
 	rm -rf "$logs/vm"
 	mkdir -p "$logs/vm"
-	VM_SHARE=$logs/vm VM_TIMEOUT=1800 details=PASS counted vm tests/vm/machine.sh "$python" tests/vm/inside.py --logs "$logs/vm"
+	VM_SHARE=$logs/vm VM_TIMEOUT=1800 details=PASS counted vm tests/vm/machine.sh "$python" tests/vm/inside.py ${which:+"$which"} --logs "$logs/vm"
 }
 
 lane_soak() {

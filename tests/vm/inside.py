@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything of the lane `vm`, in the emulated machine: what the ordinary kernel of a build machine cannot show.
 
-    tests/vm/machine.sh /usr/bin/python3 tests/vm/inside.py [--logs DIRECTORY] [PART...]
+    tests/vm/machine.sh /usr/bin/python3 tests/vm/inside.py [--short] [--logs DIRECTORY] [PART...]
 
 It runs, each with a time limit:
   * the unit tests that skip where the kernel lacks something, as many at a time as there are processors. Nothing lacks here, so a skip
@@ -10,7 +10,7 @@ It runs, each with a time limit:
   * the tests of the configuration that want a VRF, on the real containerd;
   * tests/vm/test_*.py. Each prints PASS, FAIL and "skip" lines (or "ok", as cluster_cases does) and as its last line
     "NAME: N passed, N failed"; the directory tests/node is on its path. A test that needs modules loads them (guest.modprobe).
-PART selects those whose name contains it. What the kernel complained of meanwhile is a failure. Prints PASS and FAIL lines with times, and
+PART selects those whose name contains it; --short leaves out what SHORT does not name of the files in it, for the time it takes. What the kernel complained of meanwhile is a failure. Prints PASS and FAIL lines with times, and
 the count as its last line."""
 
 import argparse
@@ -33,6 +33,8 @@ UNIT_TESTS = ("test_vrf", "test_ethtool", "test_ebpf", "test_monitor_ebpf", "tes
 # A skip that is right even here: (part of the name of its file, part of what it says).
 EXCUSED = (("test_vrf", "this kernel has VRFs"),)
 NODE_TESTS = (("knobs", "test_vrf"), ("knobs_routing", "vrf"))
+SHORT = {"test_rdma": ("exclusive_roce", "exclusive_iwarp", "half_way", "shared"),
+         "test_sriov": ("configuration_makes", "is_published", "test_in_a_pod", "no_vf_has", "mtu_above", "since_it_was_allocated")}
 COMPLAINT = re.compile(r"\b(BUG|WARNING|Oops|refcount|unregister_netdevice|general protection|soft lockup|Call Trace)\b")
 
 
@@ -78,12 +80,15 @@ def unit_steps():
                 yield Step(name, [program], 300, tap)
 
 
-def other_steps():
-    python = "/usr/bin/python3"
+def node_steps():
     for name, case in NODE_TESTS:
-        yield Step(f"node/{name}", [python, os.path.join(ROOT, "tests", "node", name + ".py"), case], 600, told)
+        yield Step(f"node/{name}", ["/usr/bin/python3", os.path.join(ROOT, "tests", "node", name + ".py"), case], 600, told)
+
+
+def vm_steps(short):
     for program in sorted(glob.glob(os.path.join(HERE, "test_*.py"))):
-        yield Step("vm/" + os.path.basename(program)[:-3], [python, program], 600, told)
+        name = os.path.basename(program)[:-3]
+        yield Step("vm/" + name, ["/usr/bin/python3", program, *(SHORT.get(name, ()) if short else ())], 900, told)
 
 
 def kernel_complaints():
@@ -94,8 +99,8 @@ def kernel_complaints():
 
 def environment():
     node = os.path.join(ROOT, "tests", "node")
-    return {**os.environ, "PYTHONPATH": f"{node}:{HERE}", "PYTHONDONTWRITEBYTECODE": "1", "CMOCKA_MESSAGE_OUTPUT": "TAP",
-            "DRANETD": os.environ.get("DRANETD", os.path.join(ROOT, "build", "dev", "dranetd")),
+    return {**os.environ, "PYTHONPATH": f"{node}:{HERE}", "PYTHONPYCACHEPREFIX": "/run/pycache", "CMOCKA_MESSAGE_OUTPUT": "TAP",
+            "DRANETD": os.environ.get("DRANETD", os.path.join(ROOT, "build", "vm", "dranetd")),
             "ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
 
 
@@ -150,6 +155,7 @@ def prepare(logs):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--logs", default="/run/dranetd-vm")
+    parser.add_argument("--short", action="store_true")
     parser.add_argument("parts", nargs="*")
     chosen = parser.parse_args()
 
@@ -157,7 +163,8 @@ def main():
         return [step for step in steps if not chosen.parts or any(part in step.name for part in chosen.parts)]
 
     prepare(chosen.logs)
-    groups = [wanted(unit_steps()), *([step] for step in wanted(other_steps()))]
+    # What changes the mode of RDMA devices, or measures, is alone.
+    groups = [wanted(unit_steps()), wanted(node_steps()), *([step] for step in wanted(vm_steps(chosen.short)))]
     counts = [run(steps, chosen.logs, os.cpu_count()) for steps in groups]
     passed, failed = (sum(count) for count in zip(*counts))
     print(f"vm: {passed} passed, {failed} failed", flush=True)
