@@ -179,8 +179,8 @@ static void uplink_mark(struct core *c, struct device *d)
 	d->uplink = true;
 	for (size_t i = 0; i < c->n_devices; i++) {
 		struct device *other = c->devices[i];
-		int32_t ifindex = other->facts.ifindex;
-		bool linked = ifindex == d->facts.lower || ifindex == d->facts.master || other->facts.master == d->facts.ifindex;
+		int32_t ours = d->facts.ifindex, ifindex = other->facts.ifindex;
+		bool linked = ifindex == d->facts.lower || ifindex == d->facts.master || (ours && other->facts.master == ours);
 		if ((ifindex && linked) || carries(other, d))
 			uplink_mark(c, other);
 	}

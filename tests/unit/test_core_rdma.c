@@ -404,6 +404,13 @@ static void test_function_without_its_netdev(void **state)
 	finish();
 }
 
+static void see_uplink(const struct core_device_view *d, void *user)
+{
+	char *names = user;
+	if (d->uplink)
+		strcat(strcat(names, d->facts->name), " ");
+}
+
 /* IPoIB that is not offered carries the default route: in exclusive mode it would go with its function. */
 static void test_uplink_on_a_function(void **state)
 {
@@ -411,11 +418,15 @@ static void test_uplink_on_a_function(void **state)
 	for (int exclusive = 0; exclusive < 2; exclusive++) {
 		begin(false, exclusive);
 		struct device_facts function = rdma_facts(0), ipoib = {.name = "ib0", .ifname = "ib0", .ifindex = 30, .hidden = true};
+		char uplinks[256] = "";
 		STR_COPY(ipoib.pci_address, function.pci_address);
 		function.rdma_exclusive = exclusive;
 		see(function);
 		see(ipoib);
+		see((struct device_facts){.name = "eth9", .ifname = "eth9", .ifindex = 31}); /* of nothing and without a master */
 		feed(&w.run, (struct event){.type = EVENT_UPLINKS, .uplinks = {.ifindexes = &(int32_t){30}, .n = 1}});
+		core_devices(w.run.core, see_uplink, uplinks);
+		assert_string_equal(uplinks, exclusive ? "ib0 nic0 " : "ib0 ");
 		const char *error = prepare("{}", NULL);
 		if (exclusive)
 			assert_non_null(strstr(error, "default route"));
