@@ -12,15 +12,9 @@
 #include "netlink/fd.h"
 #include "netlink/sysfs_internal.h"
 
-static int open_function(const struct sysfs *s, const char *address)
-{
-	char name[DEVICE_NAME_SIZE];
-	return device_name_pci(address, name) < 0 ? -ENODEV : sysfs_open_at(s, O_RDONLY | O_DIRECTORY, "bus/pci/devices/%s", address);
-}
-
 static int open_pf(const struct sysfs *s, const char *pf, int32_t *ret_total, struct error *e)
 {
-	int fd = open_function(s, pf);
+	int fd = sysfs_open_function(s, pf);
 	if (fd < 0)
 		return error_set(e, -ENODEV, "there is no PCI function %s", pf);
 	int32_t total = sysfs_dir_count(fd, "sriov_totalvfs");
@@ -70,7 +64,7 @@ static int see_user(int pf, const char *name, void *user)
 	char vf[PCI_ADDRESS_SIZE], driver[64], ifname[SYSFS_NAME_SIZE];
 	if (!str_starts(name, "virtfn") || sysfs_dir_target(pf, name, vf, sizeof(vf)) < 0)
 		return 0;
-	_cleanup_fd_ int function = open_function(u->sysfs, vf);
+	_cleanup_fd_ int function = sysfs_open_function(u->sysfs, vf);
 	if (function < 0 || sysfs_dir_target(function, "driver", driver, sizeof(driver)) < 0)
 		return 0;
 	_cleanup_fd_ int net = openat(function, "net", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);

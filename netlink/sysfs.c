@@ -22,7 +22,7 @@ int sysfs_netdev_pci(const struct sysfs *s, const char *ifname, char ret[PCI_ADD
 	return r < 0 ? r : pci_address_of_path(target, ret);
 }
 
-static int open_function(const struct sysfs *s, const char *address)
+int sysfs_open_function(const struct sysfs *s, const char *address)
 {
 	char name[DEVICE_NAME_SIZE];
 	return device_name_pci(address, name) < 0 ? -ENOENT : sysfs_open_at(s, O_RDONLY | O_DIRECTORY, "bus/pci/devices/%s", address);
@@ -105,10 +105,10 @@ int sysfs_netdev_vf(const struct sysfs *s, const char *ifname, char ret_pf[IFNAM
 	struct vf_search search = {.address = vf};
 	if (sysfs_netdev_pci(s, ifname, vf) < 0)
 		return -ENOENT;
-	_cleanup_fd_ int function = open_function(s, vf);
+	_cleanup_fd_ int function = sysfs_open_function(s, vf);
 	if (function < 0 || sysfs_dir_target(function, "physfn", pf, sizeof(pf)) < 0)
 		return -ENOENT;
-	_cleanup_fd_ int parent = open_function(s, pf);
+	_cleanup_fd_ int parent = sysfs_open_function(s, pf);
 	if (parent < 0 || list_function(parent, see_virtfn, &search) != 1 || netdev_of(parent, ret_pf) < 0)
 		return -ENOENT;
 	*ret_index = (uint32_t)search.index;
@@ -186,7 +186,7 @@ int sysfs_pci_read(const struct sysfs *s, struct pci_names *names, const char *a
 	struct sysfs_pci p = {0};
 	struct modalias alias;
 	char text[SYSFS_PATH_SIZE];
-	_cleanup_fd_ int dir = open_function(s, address);
+	_cleanup_fd_ int dir = sysfs_open_function(s, address);
 	int r = dir < 0 ? dir : sysfs_dir_text(dir, "modalias", text, sizeof(text));
 	if (is_lack(r))
 		return r;
@@ -253,7 +253,7 @@ static int list_virtfn(int dir, const char *name, void *user)
 void sysfs_pci_vfs(const struct sysfs *s, const char *pf_address, void (*see)(const char *address, int32_t index, void *user), void *user)
 {
 	struct vf_list l = {see, user};
-	_cleanup_fd_ int function = open_function(s, pf_address);
+	_cleanup_fd_ int function = sysfs_open_function(s, pf_address);
 	if (function >= 0)
 		(void)list_function(function, list_virtfn, &l);
 }
@@ -261,7 +261,7 @@ void sysfs_pci_vfs(const struct sysfs *s, const char *pf_address, void (*see)(co
 bool sysfs_pci_has_driver(const struct sysfs *s, const char *address, const char *driver)
 {
 	char bound[sizeof(((struct sysfs_pci *)NULL)->driver)];
-	_cleanup_fd_ int dir = driver[0] ? open_function(s, address) : -1;
+	_cleanup_fd_ int dir = driver[0] ? sysfs_open_function(s, address) : -1;
 	return dir >= 0 && sysfs_dir_target(dir, "driver", bound, sizeof(bound)) == 0 && str_equal(bound, driver);
 }
 

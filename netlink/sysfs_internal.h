@@ -17,6 +17,8 @@ enum { SYSFS_PATH_SIZE = 512, SYSFS_NAME_SIZE = 256, SYSFS_NUMA_NODES = 1024 };
 bool sysfs_is_name(const char *name);
 /* Open what is at the path below the root; links on the way are followed inside it. A descriptor, or a negative errno. */
 int sysfs_open_at(const struct sysfs *s, int flags, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The directory of the PCI function with that address, likewise. */
+int sysfs_open_function(const struct sysfs *s, const char *address);
 /* Where the link at the path below the root points to. */
 int sysfs_link(const struct sysfs *s, char *text, size_t size, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
