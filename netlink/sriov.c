@@ -57,7 +57,8 @@ struct users {
 	struct error *error;
 };
 
-/* A driver that is for a netdev has made one, here; any other has it for a purpose that we do not know. */
+/* A driver that is for a netdev has made one, here; any other has it for a purpose that we do not know. One that cannot be looked at may
+ * have any. */
 static int see_user(int pf, const char *name, void *user)
 {
 	struct users *u = user;
@@ -65,8 +66,11 @@ static int see_user(int pf, const char *name, void *user)
 	if (!str_starts(name, "virtfn") || sysfs_dir_target(pf, name, vf, sizeof(vf)) < 0)
 		return 0;
 	_cleanup_fd_ int function = sysfs_open_function(u->sysfs, vf);
-	if (function < 0 || sysfs_dir_target(function, "driver", driver, sizeof(driver)) < 0)
+	int r = function < 0 ? function : sysfs_dir_target(function, "driver", driver, sizeof(driver));
+	if (r == -ENOENT)
 		return 0;
+	if (r < 0)
+		return error_set(u->error, r, "its VF %s cannot be looked at: %s", vf, strerror(-r));
 	_cleanup_fd_ int net = openat(function, "net", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (net >= 0 && sysfs_dir_first(function, "net", ifname, sizeof(ifname)) == 0)
 		return 0;

@@ -261,8 +261,8 @@ void sysfs_pci_vfs(const struct sysfs *s, const char *pf_address, void (*see)(co
 bool sysfs_pci_has_driver(const struct sysfs *s, const char *address, const char *driver)
 {
 	char bound[sizeof(((struct sysfs_pci *)NULL)->driver)];
-	_cleanup_fd_ int dir = driver[0] ? sysfs_open_function(s, address) : -1;
-	return dir >= 0 && sysfs_dir_target(dir, "driver", bound, sizeof(bound)) == 0 && str_equal(bound, driver);
+	_cleanup_fd_ int dir = driver[0] ? sysfs_open_function(s, address) : -ENOENT;
+	return is_lack(dir) || (dir >= 0 && sysfs_dir_target(dir, "driver", bound, sizeof(bound)) == 0 && str_equal(bound, driver));
 }
 
 struct listing {

@@ -66,7 +66,7 @@ int sysfs_pci_read(const struct sysfs *s, struct pci_names *names, const char *a
 /* Whether a function is offered (dranet-behaviour §2.3): class 02 or with an RDMA device, and bound to a driver that is not for user space.
  */
 bool sysfs_pci_is_offered(const struct sysfs_pci *p);
-/* Whether the function is still there and bound to that driver; "" binds nothing. */
+/* Whether the function is still there and bound to that driver, or that cannot be told (descriptors, memory); "" binds nothing. */
 bool sysfs_pci_has_driver(const struct sysfs *s, const char *address, const char *driver);
 /* Calls `see` with address and index of each VF of a PF, in the kernel's order. */
 void sysfs_pci_vfs(const struct sysfs *s, const char *pf_address, void (*see)(const char *address, int32_t index, void *user), void *user);

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "core/base/cleanup.h"
 #include "core/base/str.h"
@@ -217,11 +219,34 @@ static void test_users(void **state)
 	}
 }
 
+/* Whether it is in use could not be seen: that is no reason to take it away. */
+static void test_lack_of_descriptors(void **state)
+{
+	(void)state;
+	struct machine m;
+	struct error e = {0};
+	struct rlimit limit, few;
+	uint32_t before = 0;
+	begin(&m, "1");
+	add_vf(&m, "0000:8a:00.1", "vfio-pci", NULL);
+	int lowest = dup(STDIN_FILENO);
+	close(lowest);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	few = (struct rlimit){(rlim_t)lowest + 2, limit.rlim_max}; /* the PF, the list of its VFs */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	int r = sriov_set(m.sysfs, PF, 3, true, &before, &e);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(r, -EMFILE);
+	assert_string_equal(e.text, "its VF 0000:8a:00.1 cannot be looked at: Too many open files");
+	expect_number(&m, 1);
+	machine_free(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_lines),  cmocka_unit_test(test_directory), cmocka_unit_test(test_too_many_files),
-	    cmocka_unit_test(test_number), cmocka_unit_test(test_users),
+	    cmocka_unit_test(test_number), cmocka_unit_test(test_users),     cmocka_unit_test(test_lack_of_descriptors),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -313,7 +313,11 @@ static void a_lack_of_descriptors_takes_no_function_away(void **state)
 	none.rlim_cur++; /* for the directory, but not for what is in it */
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
 	int with_one = sysfs_pci_read(w->m.sysfs, w->names, "0000:8a:00.0", &p);
+	none.rlim_cur--;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	bool bound = sysfs_pci_has_driver(w->m.sysfs, "0000:8a:00.0", "mlx5_core");
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	assert_true(bound);
 	assert_int_equal(without, -EMFILE);
 	assert_int_equal(with_one, -EMFILE);
 	read_pci(w, "0000:8a:00.0");
