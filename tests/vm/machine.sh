@@ -16,10 +16,9 @@
 set -euo pipefail
 
 here=$(dirname "$(realpath "$0")")
-# machine_build.sh leaves alone what is in use, but one of another checkout may have come in between.
-while dir=$("$here/machine_build.sh") || exit; do
-	if { exec 8< "$dir"; } 2> /dev/null && flock -s 8 && [ -e "$dir/initramfs" ]; then break; fi
-done
+dir=$("$here/machine_build.sh")
+exec 8< "$dir"
+flock -s 8 # machine_build.sh leaves alone what is in use
 
 tmp=$(mktemp -d)
 share=$(realpath "${VM_SHARE:-$tmp}")
