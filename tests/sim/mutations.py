@@ -81,7 +81,7 @@ MUTATIONS = [
     Mutation("VFs that nobody claimed do not count", "promise 1", "inventory.c",
              "\tint32_t n = pf->facts.vfs_away;", "\tint32_t n = 0;"),
     Mutation("VFs that are away with their claims count as nobody's", "promise 2", "inventory.c",
-             "\t\tn -= d->owner && (", "\t\tn -= false && (", 72490),
+             "\t\tn -= d->owner && (", "\t\tn -= false && (", 102760),
     # ---- promise 2: no container without its devices, and none locked out for ever
     Mutation("the file is final before the record says attached", "promise 2", "reconcile.c",
              "claim_is_attached(claim) && claim->stored >= claim->attached)", "claim_is_attached(claim))", 8351),
@@ -235,7 +235,7 @@ MUTATIONS = [
     Mutation("what an uplink is a member of is free", "promise 7", "inventory.c",
              "ifindex == d->facts.master || ", ""),
     Mutation("the members of an uplink are free", "promise 7", "inventory.c",
-             " || other->facts.master == d->facts.ifindex", ""),
+             " || (ours && other->facts.master == ours)", ""),
     # ---- promise 8: bad input is refused
     Mutation("a fault in the configuration is ignored", "promise 8", "prepare.c",
              "\tif (rc < 0)\n\t\treturn error_prefix(e, \"device %s\", result->device);\n", ""),
