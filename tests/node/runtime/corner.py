@@ -14,6 +14,7 @@ namespaces, and the keeper removes the cgroups.
 
 From a shell: corner.py shell -- COMMAND [ARG...]
 """
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -323,10 +324,13 @@ class Process(subprocess.Popen):
             except OSError:
                 return None
             if name == "nsenter" and children:
-                with open(f"/proc/{children[0]}/comm") as f:
-                    # Between fork and exec the child is still nsenter.
-                    if f.read().strip() != "nsenter":
-                        return int(children[0])
+                try:
+                    with open(f"/proc/{children[0]}/comm") as f:
+                        # Between fork and exec the child is still nsenter.
+                        if f.read().strip() != "nsenter":
+                            return int(children[0])
+                except OSError:
+                    pass  # it ended just now: its end is what poll() tells next
             time.sleep(0.002)
         return None
 
@@ -341,7 +345,8 @@ class Process(subprocess.Popen):
     def send_signal(self, number):
         pid = self.child()
         if pid is not None:
-            os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError):  # as subprocess has it: one that has just ended needs no signal
+                os.kill(pid, number)
 
 
 class Corner:
