@@ -158,6 +158,12 @@ static json_t *conditions_new(const struct device_status *d, const struct cached
 	return list;
 }
 
+/* "::ffff:192.0.2.1/120": an interface can have one, and the API refuses the whole status for it. */
+static bool is_mapped(const char *address)
+{
+	return strchr(address, ':') && strchr(address, '.');
+}
+
 /* The API refuses a list that names an address twice. */
 static bool list_has(const json_t *list, const char *text)
 {
@@ -173,7 +179,7 @@ json_t *network_data_encode(const struct pod_state *pod)
 	char text[IP_TEXT_MAX], mac[MAC_TEXT_MAX];
 	for (size_t i = 0; i < pod->n_addresses && json_array_size(ips) < IPS_MAX; i++) {
 		ip_prefix_format(&pod->addresses[i], text);
-		if (!list_has(ips, text))
+		if (!list_has(ips, text) && !is_mapped(text))
 			json_array_append_new(ips, json_string(text));
 	}
 	mac_format(&pod->mac, mac);
@@ -334,25 +340,31 @@ struct status_write {
 	void *user;
 };
 
-/* "status.devices[2]" itself is refused when the device is not (any more) allocated; its members when we wrote nonsense. */
-static bool answer_deallocated(const struct api_answer *answer)
+/* A 422 names all that is wrong at once. The UID is of another claim, by the same name; or "status.devices[2]" itself, not one of its
+ * members, is not (any more) allocated: then there is nobody to be told. Since 1.36 a missing right for our driver's entries comes so, too,
+ * and not as 403: the whole list is forbidden (protocols §4.6). */
+static int invalid_result(const struct api_answer *answer)
 {
 	static const char devices[] = "status.devices";
 	const json_t *causes = json_member(answer->body, "details.causes");
+	bool gone = strstr(answer->error, "must be an allocated device") != NULL, forbidden = false;
 	for (size_t i = 0; i < json_array_size(causes); i++) {
-		const char *field = json_member_text(json_array_get(causes, i), "field");
-		if (str_starts(field, devices) && !strchr(field + strlen(devices), '.'))
-			return true;
+		const json_t *cause = json_array_get(causes, i);
+		const char *field = json_member_text(cause, "field"), *reason = json_member_text(cause, "reason");
+		if (!strcmp(field, devices))
+			forbidden |= !strcmp(reason, "FieldValueForbidden");
+		else if (!strcmp(field, "metadata.uid") || (str_starts(field, devices) && !strchr(field + strlen(devices), '.')))
+			gone = true;
 	}
-	return strstr(answer->error, "must be an allocated device") != NULL;
+	return gone ? -ESTALE : forbidden ? -EACCES : answer->result;
 }
 
 static void on_status(const struct api_answer *answer, void *user)
 {
 	_cleanup_free_ struct status_write *q = user;
 	int r = answer->result;
-	if (r == -EEXIST || (r == -EINVAL && answer_deallocated(answer)))
-		r = -ESTALE;
+	if (r == -EINVAL)
+		r = invalid_result(answer);
 	q->done(r, answer->error, q->user);
 }
 

@@ -477,7 +477,7 @@ static void assert_json(const json_t *is, const char *expected)
 
 static void test_status(void **state)
 {
-	struct pod_state pod = {.ifname = "net1", .n_addresses = 3};
+	struct pod_state pod = {.ifname = "net1", .n_addresses = 5};
 	struct device_status d = {.pool = "node-a",
 	                          .device = "eth1",
 	                          .share_id = "",
@@ -489,6 +489,8 @@ static void test_status(void **state)
 	ip_prefix_parse("10.1.2.3/24", &pod.addresses[0]);
 	ip_prefix_parse("2001:DB8:0::1/64", &pod.addresses[1]);
 	ip_prefix_parse("10.1.2.3/24", &pod.addresses[2]);
+	ip_prefix_parse("::ffff:192.0.2.1/120", &pod.addresses[3]); /* the server would refuse it, and everything with it */
+	ip_prefix_parse("::ffff:1/128", &pod.addresses[4]);
 	for (size_t i = 0; i < 6; i++)
 		script(i, "PATCH", CLAIM_PATH "/status", 200, "{}");
 
@@ -513,7 +515,7 @@ static void test_status(void **state)
 	    "[{'driver':'dra.net','pool':'node-a','device':'eth1','conditions':[{'type':'Ready','status':'True','reason':"
 	    "'NetworkDeviceReady','message':'','lastTransitionTime':'2001-09-09T01:48:20Z'},{'type':'NetworkReady','status':'True',"
 	    "'reason':'NetworkReady','message':'','lastTransitionTime':'2001-09-09T01:48:20Z'}],'networkData':{'interfaceName':'net1',"
-	    "'hardwareAddress':'aa:bb:cc:00:11:22','ips':['10.1.2.3/24','2001:db8::1/64']}}]";
+	    "'hardwareAddress':'aa:bb:cc:00:11:22','ips':['10.1.2.3/24','2001:db8::1/64','::ffff:1/128']}}]";
 	assert_json(json_member(apply(&d, 1, 1000000100), "status.devices"), ready);
 	assert_json(json_member(apply(&d, 1, 1000000200), "status.devices"), ready);
 
@@ -651,6 +653,18 @@ static void test_status_refused(void **state)
 	    {422, "{'reason':'Invalid','message':'m','details':{'name':'c1','causes':[{'field':'status.devices[0].networkData.ips[0]'}]}}",
 	     -EINVAL},
 	    {422, "{'reason':'Invalid','message':'status.devices[0]: Invalid value: must be an allocated device in the claim'}", -ESTALE},
+	    {422,
+	     "{'reason':'Invalid','message':'m','details':{'name':'c1','causes':[{'reason':'FieldValueInvalid','field':'metadata.uid',"
+	     "'message':'field is immutable'},{'reason':'FieldValueForbidden','field':'status.devices','message':'x'}]}}",
+	     -ESTALE},
+	    {422,
+	     "{'reason':'Invalid','message':'m','details':{'name':'c1','causes':[{'reason':'FieldValueForbidden','field':'status.devices',"
+	     "'message':'changing status.devices requires a permission'}]}}",
+	     -EACCES},
+	    {422,
+	     "{'reason':'Invalid','message':'m','details':{'name':'c1','causes':[{'reason':'FieldValueTooMany','field':'status.devices'}]}"
+	     "}",
+	     -EINVAL},
 	    {403, "{'reason':'Forbidden','message':'m'}", -EACCES},
 	    {503, "", -EAGAIN},
 	};
