@@ -65,7 +65,7 @@ def listen_in(netns, port):
 class APIServer:
     """Start, knobs and direct access; every method may be called from any thread."""
 
-    DRIVER = "system:serviceaccount:kube-system:dranet"
+    DRIVER = "system:serviceaccount:kube-system:dranetd"
 
     def __init__(self, directory, node="node-a", netns=None, tls=True, seed=None, history=1000,
                  port=0, **settings):

@@ -121,6 +121,12 @@ def check_patch(body, namespace, name, api_version):
                           f' that omits key field "{missing[0]}"')
             elif keys.count(keys[i]) > 1:
                 reason = f".status.devices: duplicate entries for key {keys[i]}"
+            types = [condition.get("type") for condition in entry.get("conditions") or []]
+            if None in types:
+                reason = (f'.status.devices[{i}].conditions: associative list with keys has an'
+                          ' element that omits key field "type"')
+            elif len(set(types)) < len(types):
+                reason = f".status.devices[{i}].conditions: duplicate entries for key [type]"
     if reason is not None:
         raise StatusError(500, f"failed to create typed patch object ({namespace}/{name};"
                           f" {api_version}, Kind=ResourceClaim): {reason}", "")

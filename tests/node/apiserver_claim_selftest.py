@@ -1,8 +1,10 @@
 """Claims, their status by server-side apply, and events, as the API server stand-in judges them."""
 
 import copy
+import dataclasses
 
 from allocator import Allocator
+from apiserver_kinds import ARBITRARY_NODE
 from apiserver_store import StatusError
 from cluster_cases import expect, refused, same
 from cluster_fixtures import API, CLAIMS, create, device, manifests, slice_of, wipe
@@ -88,6 +90,13 @@ def test_apply_refusals():
         (422, "Too many: 9", status_of(conditions=many)),
         (422, "reason: Required", status_of(conditions=[{**many[0], "reason": ""}])),
         (422, "Unsupported value", status_of(conditions=[{**many[0], "status": "true"}])),
+        (422, 'canonical form ("192.0.2.1/24")', status_of(networkData={
+            "ips": ["::ffff:192.0.2.1/120"]})),
+        (422, "canonical form", status_of(networkData={"ips": ["10.1.2.3/255.255.255.0"]})),
+        (422, "name part", status_of(conditions=[{**many[0], "type": "a b"}])),
+        (500, "duplicate entries", status_of(conditions=[many[0], many[0]])),
+        (500, "omits key field", status_of(conditions=[{"status": "True"}])),
+        (422, "RFC 4122", status_of(shareID="X")),
         (422, "hardwareAddress: Too long", status_of(networkData={"hardwareAddress": "x" * 129})),
         (422, "interfaceName: Too long", status_of(networkData={"interfaceName": "x" * 257})),
         (422, "valid JSON object", status_of(data=[1])),
@@ -98,7 +107,8 @@ def test_apply_refusals():
         error = refused(StatusError, lambda entry=entry: apply([entry]), text)
         same(error.code, code, text)
     same(refused(StatusError, lambda: apply([status_of()] * 2), "duplicate").code, 500)
-    same(refused(StatusError, lambda: apply([], uid="another"), "UID").code, 409)
+    error = refused(StatusError, lambda: apply([], uid="another"), "metadata.uid: Invalid")
+    same((error.code, error.details["causes"][0]["field"]), (422, "metadata.uid"))
     refused(StatusError, lambda: apply([], manager=""), "fieldManager")
     same(refused(StatusError, lambda: apply([], name="absent"), "not found").code, 404)
 
@@ -110,7 +120,27 @@ def test_status_rights():
     moved = copy.deepcopy(user)
     moved.node = "node-b"
     error = refused(StatusError, lambda: apply([], user=moved), "arbitrary-node:patch")
-    same(error.code, 403)
+    same((error.code, [(cause["reason"], cause["field"]) for cause in error.details["causes"]]),
+         (422, [("FieldValueForbidden", "status.devices")]))
+    moved.name, moved.node = "dranetd", "node-a"
+    refused(StatusError, lambda: apply([], user=moved), "arbitrary-node:patch")
+    moved.rules |= ARBITRARY_NODE
+    apply([], user=moved)
+    without = dataclasses.replace(user, rules=frozenset(
+        rule for rule in user.rules if rule[2] != "resourceclaims/driver"))
+    refused(StatusError, lambda: apply([status_of()], user=without), "associated-node:patch")
+    API.settings.granular_status = False
+    try:
+        apply([status_of()], user=without)
+    finally:
+        API.settings.granular_status = True
+    claim = API.claim("default", "c1")
+    claim["status"]["reservedFor"] = []
+    patch = (("patch", "resource.k8s.io", "resourceclaims/status", ""),
+             ("update", "resource.k8s.io", "resourceclaims/status", ""))
+    scheduler = dataclasses.replace(user, rules=user.rules | set(patch))
+    refused(StatusError, lambda: API.call("PUT", f"{CLAIMS}/c1/status", claim, user=scheduler),
+            "resourceclaims/binding")
     claim = API.claim("default", "c1")
     claim["spec"]["devices"]["requests"][0]["name"] = "x"
     refused(StatusError, lambda: API.call("PUT", f"{CLAIMS}/c1", claim), "field is immutable")
@@ -130,8 +160,8 @@ def test_claim_refusals():
             ("must be the name of a request", claim([request], config=[
                 {"requests": ["q"], "opaque": {"driver": "dra.net", "parameters": {}}}])),
             ("Too long", claim([request], config=[{"opaque": opaque}])),
-            ("must include a domain", claim([request], constraints=[{"matchAttribute": "a"}])),
-            ("spec.devices.requests[1].name: Duplicate", claim([request, request]))):
+            ("a fully qualified name", claim([request], constraints=[{"matchAttribute": "a"}])),
+            ("spec.devices.requests[1]: Duplicate", claim([request, request]))):
         refused(StatusError, lambda body=body: create(body), text)
 
 

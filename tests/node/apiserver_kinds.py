@@ -2,7 +2,11 @@
 
 import copy
 import dataclasses
+import itertools
+import os
 import typing
+
+import yaml
 
 import apiserver_validate as validate
 
@@ -46,16 +50,24 @@ KINDS = {kind.plural: kind for kind in (
          ("involvedObject.name", "involvedObject.uid", "reason")),
 )}
 
-# What the ClusterRole of a DRA driver grants, as "verb resource".
-DRIVER_RULES = frozenset(
-    [f"{verb} resourceslices" for verb in
-     ("get", "list", "watch", "create", "update", "patch", "delete")]
-    + ["get resourceclaims", "list resourceclaims", "watch resourceclaims"]
-    + [f"{verb} resourceclaims/status" for verb in ("get", "patch", "update")]
-    + [f"associated-node:{verb} resourceclaims/driver" for verb in ("patch", "update")]
-    + ["get nodes", "create events", "patch events"])
-ARBITRARY_NODE = frozenset(f"arbitrary-node:{verb} resourceclaims/driver"
-                           for verb in ("patch", "update"))
+MANIFEST = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "packaging",
+                        "daemonset.yaml")
+
+
+def _cluster_role(path):
+    """The rules of a manifest's ClusterRole, as (verb, group, resource, name or "" for all)."""
+    with open(path, encoding="utf-8") as file:
+        role = next(item for item in yaml.safe_load_all(file) if item["kind"] == "ClusterRole")
+    return frozenset(itertools.chain.from_iterable(
+        itertools.product(rule["verbs"], rule["apiGroups"], rule["resources"],
+                          rule.get("resourceNames", [""])) for rule in role["rules"]))
+
+
+# What the driver may do is what its own manifest says, no more.
+DRIVER_RULES = _cluster_role(MANIFEST)
+# A user that is on no node, such as a kubeconfig's with a certificate, needs this besides.
+ARBITRARY_NODE = frozenset({("arbitrary-node:patch", GROUP, "resourceclaims/driver", "dra.net")})
+SERVICE_ACCOUNT = "system:serviceaccount:"
 
 
 @dataclasses.dataclass
@@ -66,8 +78,14 @@ class User:
     rules: typing.Any = None
     node: str = ""
 
-    def may(self, verb, resource):
-        return self.rules is None or f"{verb} {resource}" in self.rules
+    def may(self, verb, group, resource, name=""):
+        return self.rules is None or (verb, group, resource, "") in self.rules or \
+            (bool(name) and (verb, group, resource, name) in self.rules)
+
+    @property
+    def on_node(self):
+        """The node its token is bound to; only tokens of service accounts say one."""
+        return self.node if self.name.startswith(SERVICE_ACCOUNT) else ""
 
 
 def _claim_specs(kind, obj):

@@ -10,6 +10,8 @@ import typing
 import yaml
 
 import apiserver_apply
+import apiserver_forms
+import apiserver_rights
 import apiserver_validate
 import apiserver_watch
 from apiserver_faults import Disconnect, Faults, Journal
@@ -73,6 +75,7 @@ class Settings:
     gone_style: str = "event"
     granular_status: bool = True
     managed_fields: bool = True
+    gates: tuple = ()
     git_version: str = "v1.37.1"
 
 
@@ -202,7 +205,7 @@ class Rest:
 
     @staticmethod
     def authorize(user, verb, target):
-        if not user.may(verb, target.resource):
+        if not user.may(verb, target.kind.group, target.resource, target.name):
             scope = f'in the namespace "{target.namespace}"' if target.namespace else \
                 "at the cluster scope"
             named = f' "{target.name}"' if target.name else ""
@@ -250,7 +253,8 @@ class Rest:
                               f" ({wanted}, {kind.kind})")
         unknown = []
         try:
-            obj = decode(to_v1(kind, body, target.version), kind.kind, "", unknown)
+            obj = decode(to_v1(kind, body, target.version), kind.kind, "", unknown,
+                         self.settings.gates)
         except (DecodeError, AttributeError, TypeError) as error:
             raise StatusError(400, f'{kind.kind} in version "{target.version}" cannot be handled as'
                               f" a {kind.kind}: {error}") from None
@@ -300,16 +304,18 @@ class Rest:
             obj.pop("status", None)
         self.store.prepare_name(target.kind, obj["metadata"])
         self.check(target.kind, obj, target.kind.validate(obj))
+        apiserver_rights.own_slices_only(request.user, target.kind, obj)
         if request.flag("dryRun") or request.query.get("dryRun") == "All":
             return self.json(201, self.present(target, obj), warnings)
         created = self.store.create(target.kind, obj)
         return self.json(201, self.present(target, created), warnings)
 
-    def current(self, target, meta):
-        """The stored object a write is for, after its uid and resourceVersion were compared."""
+    def current(self, target, meta, patch=False):
+        """The stored object a write is for, after its uid and resourceVersion were compared. Of a
+        patch the uid is no precondition, but a change of a field that cannot change."""
         stored = self.store.get(target.kind, target.namespace, target.name)
         label, name = target.kind.label, target.name
-        if meta.get("uid") and meta["uid"] != stored["metadata"]["uid"]:
+        if meta.get("uid") and meta["uid"] != stored["metadata"]["uid"] and not patch:
             raise StatusError(409, f'Operation cannot be fulfilled on {label} "{name}":'
                               f" Precondition failed: UID in precondition: {meta['uid']}, UID in object"
                               f" meta: {stored['metadata']['uid']}", details={"name": name})
@@ -326,16 +332,22 @@ class Rest:
         return self.json(200, self.present(target, self.replace(request, target, obj, stored)),
                          warnings)
 
-    def replace(self, request, target, obj, stored):
-        """Store obj in place of stored, through the main resource or its status."""
+    def status_errors(self, request, target, new, stored):
+        errors = apiserver_rights.status_errors(request.user, self.verb(request, target), new,
+                                                stored) if self.settings.granular_status else []
+        return errors + apiserver_validate.claim_status(new, stored)
+
+    def replace(self, request, target, obj, stored, errors=()):
+        """Store obj in place of stored, through the main resource or its status; `errors` were
+        found before."""
+        errors = list(errors)
         kind = target.kind
         if target.sub == "status":
             new = copy.deepcopy(stored)
             new["status"] = obj.get("status", {})
             if kind.kind == "ResourceClaim":
-                self.authorize_status(request.user, "update", new, stored)
                 self.drop_deallocated(new, stored)
-                self.check(kind, new, apiserver_validate.claim_status(new, stored))
+                self.check(kind, new, errors + self.status_errors(request, target, new, stored))
         else:
             new = obj
             for field in ("uid", "creationTimestamp", "deletionTimestamp",
@@ -347,7 +359,8 @@ class Rest:
                 new["status"] = stored["status"]
             elif kind.has_status:
                 new.pop("status", None)
-            self.check(kind, new, kind.validate(new, stored))
+            apiserver_rights.own_slices_only(request.user, kind, stored, new)
+            self.check(kind, new, errors + kind.validate(new, stored))
         new["metadata"].pop("managedFields", None)
         updated = self.store.update(kind, new, kind.counts_generation)
         if kind.kind == "ResourceClaim":
@@ -370,26 +383,6 @@ class Rest:
         if devices:
             new["status"]["devices"] = devices
 
-    def authorize_status(self, user, verb, new, stored):
-        """Since 1.36 a write of status.devices needs a right of its own, per driver."""
-        def entries(claim):
-            return {json.dumps(entry, sort_keys=True) for entry in
-                    claim.get("status", {}).get("devices", [])}
-        if not self.settings.granular_status or user.rules is None or \
-                entries(new) == entries(stored):
-            return
-        terms = ((stored.get("status", {}).get("allocation") or {}).get("nodeSelector")
-                 or {}).get("nodeSelectorTerms", [])
-        fields = terms[0].get("matchFields", []) if len(terms) == 1 else []
-        local = bool(user.node) and len(fields) == 1 and fields[0] == {
-            "key": "metadata.name", "operator": "In", "values": [user.node]}
-        if user.may(f"arbitrary-node:{verb}", "resourceclaims/driver") or \
-                (local and user.may(f"associated-node:{verb}", "resourceclaims/driver")):
-            return
-        raise StatusError(403, f'resourceclaims.{GROUP} "{stored["metadata"]["name"]}" is'
-                          f' forbidden: User "{user.name}" cannot arbitrary-node:{verb} resource'
-                          f' "resourceclaims/driver" in API group "{GROUP}"')
-
     def do_patch(self, request, target):
         content = request.headers.get("content-type", "").split(";")[0].strip()
         if content == "application/apply-patch+yaml":
@@ -400,13 +393,14 @@ class Rest:
                               " media types include: application/json-patch+json,"
                               " application/merge-patch+json, application/apply-patch+yaml")
         patch = self.parse(request)
-        stored = self.current(target, patch.get("metadata") or {})
+        stored = self.current(target, patch.get("metadata") or {}, patch=True)
         merged = _merge(from_v1(target.kind, stored, target.version), patch)
         inner = dataclasses.replace(request, body=json.dumps(merged).encode(),
                                     headers={"content-type": "application/json"})
         obj, warnings = self.read_object(inner, target)
-        return self.json(200, self.present(target, self.replace(request, target, obj, stored)),
-                         warnings)
+        errors = apiserver_forms.same_object(patch.get("metadata") or {}, stored["metadata"])
+        return self.json(200, self.present(target, self.replace(request, target, obj, stored,
+                                                                errors)), warnings)
 
     def apply(self, request, target):
         manager = request.query.get("fieldManager", "")
@@ -423,23 +417,26 @@ class Rest:
         body = self.parse(request, loose=True)
         apiserver_apply.check_patch(body, target.namespace, target.name,
                                     f"{GROUP}/{target.version}")
-        stored = self.current(target, body.get("metadata") or {})
+        stored = self.current(target, body.get("metadata") or {}, patch=True)
         uid = stored["metadata"]["uid"]
         owners = self.ownership.get(uid) or apiserver_apply.Ownership()
         new, after = apiserver_apply.apply_status(stored, body, manager, request.flag("force"),
                                                   owners)
-        self.authorize_status(request.user, "patch", new, stored)
         try:
-            new["status"] = decode(new["status"], "ResourceClaimStatus", "status")
+            new["status"] = decode(new["status"], "ResourceClaimStatus", "status",
+                                   gates=self.settings.gates)
         except DecodeError as error:
             raise StatusError(400, str(error)) from None
-        self.check(target.kind, new, apiserver_validate.claim_status(new, stored))
+        errors = apiserver_forms.same_object(body.get("metadata") or {}, stored["metadata"])
+        self.check(target.kind, new, errors + self.status_errors(request, target, new, stored))
         updated = self.store.update(target.kind, new)
         self.ownership[uid] = after
         return self.json(200, self.present(target, updated))
 
     def do_delete(self, request, target):
         options = self.parse(request) if request.body.strip() else {}
+        apiserver_rights.own_slices_only(request.user, target.kind, self.store.get(
+            target.kind, target.namespace, target.name))
         obj, removed = self.store.delete(target.kind, target.namespace, target.name,
                                          (options or {}).get("preconditions"))
         if not removed:

@@ -8,7 +8,7 @@ therefore sees its write accepted and its data gone, which is what this decoder 
 
 import re
 
-# "name type" pairs; a trailing "!" marks a field whose feature gate is off (dropped silently).
+# "name type" pairs; "!Gate" names the alpha feature gate of a field, dropped silently without it.
 TABLE = """
 ObjectMeta: name string; generateName string; namespace string; selfLink string; uid string;
   resourceVersion string; generation int; creationTimestamp time; deletionTimestamp time;
@@ -23,16 +23,19 @@ NodeSelectorRequirement: key string; operator string; values []string
 ResourceSlice: apiVersion string; kind string; metadata ObjectMeta; spec ResourceSliceSpec
 ResourceSliceSpec: driver string; pool ResourcePool; nodeName string; nodeSelector NodeSelector;
   allNodes bool; devices []Device; perDeviceNodeSelection bool; sharedCounters []CounterSet;
-  partitionTypeAttribute string!; skipNodeOperations []string!
+  partitionTypeAttribute string!DRAPartitionableDevicesType;
+  skipNodeOperations []string!DRAOptionalNodeOperations
 ResourcePool: name string; generation int; resourceSliceCount int
 CounterSet: name string; counters map[Counter]
 Counter: value quantity
 Device: name string; attributes map[DeviceAttribute]; capacity map[DeviceCapacity];
   consumesCounters []DeviceCounterConsumption; nodeName string; nodeSelector NodeSelector;
   allNodes bool; taints []DeviceTaint; bindsToNode bool; bindingConditions []string;
-  bindingFailureConditions []string; allowMultipleAllocations bool; nodeAllocatableResources raw!
-DeviceAttribute: int int; bool bool; string string; version string; ints []int!; bools []bool!;
-  strings []string!; versions []string!
+  bindingFailureConditions []string; allowMultipleAllocations bool;
+  nodeAllocatableResources raw!DRANodeAllocatableResources
+DeviceAttribute: int int; bool bool; string string; version string;
+  ints []int!DRAListTypeAttributes; bools []bool!DRAListTypeAttributes;
+  strings []string!DRAListTypeAttributes; versions []string!DRAListTypeAttributes
 DeviceCapacity: value quantity; requestPolicy raw
 DeviceCounterConsumption: counterSet string; counters map[Counter]
 DeviceTaint: key string; value string; effect string; timeAdded time
@@ -67,7 +70,7 @@ DeviceAllocationResult: results []DeviceRequestAllocationResult;
 DeviceRequestAllocationResult: request string; driver string; pool string; device string;
   adminAccess bool; tolerations []DeviceToleration; bindingConditions []string;
   bindingFailureConditions []string; shareID string; consumedCapacity raw;
-  skipNodeOperations []string!
+  skipNodeOperations []string!DRAOptionalNodeOperations
 DeviceAllocationConfiguration: source string; requests []string; opaque OpaqueDeviceConfiguration
 ResourceClaimConsumerReference: apiGroup string; resource string; name string; uid string
 AllocatedDeviceStatus: driver string; pool string; device string; shareID string;
@@ -112,7 +115,8 @@ def _parse_table(text):
         types[name] = {}
         for pair in fields.split(";"):
             field, kind = pair.split()
-            types[name][field] = (kind.rstrip("!"), kind.endswith("!"))
+            kind, _, gate = kind.partition("!")
+            types[name][field] = (kind, gate)
     return types
 
 
@@ -142,7 +146,7 @@ def _scalar(value, kind, path):
     return value
 
 
-def decode(value, kind, path="", unknown=None):
+def decode(value, kind, path="", unknown=None, gates=()):
     """Return value as the server keeps it; names of unknown fields are appended to `unknown`."""
     if kind == "raw":
         return value
@@ -150,12 +154,13 @@ def decode(value, kind, path="", unknown=None):
         if not isinstance(value, list):
             raise DecodeError(f"json: cannot unmarshal {type(value).__name__} into Go struct field"
                               f" {path} of type array")
-        return [decode(item, kind[2:], f"{path}[{i}]", unknown) for i, item in enumerate(value)]
+        return [decode(item, kind[2:], f"{path}[{i}]", unknown, gates)
+                for i, item in enumerate(value)]
     if kind.startswith("map["):
         if not isinstance(value, dict):
             raise DecodeError(f"json: cannot unmarshal {type(value).__name__} into Go struct field"
                               f" {path} of type map")
-        return {key: decode(item, kind[4:-1], f"{path}.{key}", unknown)
+        return {key: decode(item, kind[4:-1], f"{path}.{key}", unknown, gates)
                 for key, item in value.items()}
     if kind in SCALARS:
         return _scalar(value, kind, path)
@@ -169,10 +174,10 @@ def decode(value, kind, path="", unknown=None):
             if unknown is not None:
                 unknown.append(here)
             continue
-        field_kind, gated = TYPES[kind][field]
-        if gated or item is None:
+        field_kind, gate = TYPES[kind][field]
+        if (gate and gate not in gates) or item is None:
             continue
-        kept[field] = decode(item, field_kind, here, unknown)
+        kept[field] = decode(item, field_kind, here, unknown, gates)
     return kept
 
 

@@ -11,6 +11,7 @@ import time
 
 import yaml
 
+from apiserver_kinds import DRIVER_RULES, MANIFEST, SERVICE_ACCOUNT
 from apiserver_store import StatusError
 from cluster_cases import expect, refused, same
 from cluster_fixtures import (API, CLAIMS, SLICES, STARTED, WORK, create, device, server, slice_of,
@@ -122,6 +123,25 @@ def test_rights_of_the_driver():
     expect("cannot delete resource" in json.loads(body)["message"], body)
 
 
+def test_manifests_agree():
+    """One service account, in all of packaging/; the stand-in knows the driver by its rights."""
+    found = {}
+    for name in ("daemonset.yaml", "slice-policy.yaml"):
+        with open(os.path.join(os.path.dirname(MANIFEST), name), encoding="utf-8") as file:
+            found.update({item["kind"]: item for item in yaml.safe_load_all(file)})
+    account = found["ServiceAccount"]["metadata"]
+    same(API.DRIVER, f"{SERVICE_ACCOUNT}{account['namespace']}:{account['name']}")
+    same(found["ClusterRoleBinding"]["subjects"], [{"kind": "ServiceAccount", **account}])
+    same(found["ClusterRoleBinding"]["roleRef"]["name"], found["ClusterRole"]["metadata"]["name"])
+    same(found["DaemonSet"]["spec"]["template"]["spec"]["serviceAccountName"], account["name"])
+    policy = found["ValidatingAdmissionPolicy"]
+    same(policy["spec"]["matchConditions"][0]["expression"],
+         f"request.userInfo.username == '{API.DRIVER}'")
+    same(found["ValidatingAdmissionPolicyBinding"]["spec"]["policyName"],
+         policy["metadata"]["name"])
+    expect(("patch", "resource.k8s.io", "resourceclaims/status", "") in DRIVER_RULES, DRIVER_RULES)
+
+
 def test_discovery_and_unknown_paths():
     response, body = Client().request("GET", "/apis/resource.k8s.io")
     same(json.loads(body)["preferredVersion"]["version"], "v1")
@@ -166,20 +186,70 @@ def test_slice_refusals():
             [{"name": "n", "attributes": {"a" * 33: {"int": 1}}}])),
         ("domain must not be empty", slice_of([{"name": "n", "attributes": {"/a": {"int": 1}}}])),
         ("RFC 1123 label", slice_of([device("eth_0")])),
-        ("spec.devices[1].name: Duplicate", slice_of([device("n"), device("n")])),
-        ("spec.driver: Invalid", slice_of([], driver="Dra.Net")),
+        ("spec.devices[1]: Duplicate", slice_of([device("n"), device("n")])),
+        ("spec.driver: Invalid", slice_of([], driver="dra_net")),
+        ("spec.driver: Too long", slice_of([], driver="d" * 64)),
         ("resourceSliceCount", slice_of([], count=0)),
         ("exactly one of", slice_of([], nodeName="")),
         ("multiple fields are set", slice_of([], allNodes=True)),
-        ("must include a domain", None),
+        ("non-empty string", slice_of([], nodeName="", allNodes=True)),
+        ("set to true", slice_of([], allNodes=False)),
+        ("can only be set if", slice_of([{**device("n"), "allNodes": True}])),
+        ("spec.nodeName: Invalid", slice_of([], nodeName="Node_A")),
+        ("only one of", slice_of([device("n")], sharedCounters=[])),
+        ("effect: Required", slice_of([{**device("n"), "taints": [{"key": "a"}]}])),
+        ("effect: Unsupported", slice_of([{**device("n"), "taints": [{"key": "a",
+                                                                       "effect": "x"}]}])),
+        ("name part", slice_of([{**device("n"), "taints": [{"key": "a/", "effect": "None"}]}])),
+        ("are required, too", slice_of([{**device("n"), "bindingConditions": ["a"]}])),
+        ("must not overlap", slice_of([{**device("n"), "bindingConditions": ["a"],
+                                        "bindingFailureConditions": ["a"]}])),
+        ("allowMultipleAllocations", slice_of([{**device("n"), "capacity": {
+            "bandwidth": {"value": "1", "requestPolicy": {"default": "1"}}}}])),
+        ("string: Too long", slice_of([device("n", alias="\u00e9" * 33)])),
+        ("metadata.generateName", {**slice_of([]), "metadata": {"generateName": "Up-"}}),
+        ("Controller set to true", {**slice_of([]), "metadata": {"name": "s", "ownerReferences": [
+            {"apiVersion": "v1", "kind": "Node", "name": name, "uid": name, "controller": True}
+            for name in ("a", "b")]}}),
     ]
-    for text, body in table[:-1]:
+    for text, body in table:
         error = refused(StatusError, lambda body=body: create(body), text)
         same((error.code, error.reason), (422, "Invalid"))
         expect(error.details["causes"], "no causes")
     error = refused(StatusError, lambda: create(slice_of([{"name": 5}])), "cannot unmarshal")
     same(error.code, 400)
     same(create(slice_of([device(f"n{i}") for i in range(128)]))["spec"]["pool"]["generation"], 1)
+
+
+def test_slice_lists():
+    """Attributes that are lists need a gate; they make a slice hold fewer devices."""
+    api = server(gates=("DRAListTypeAttributes",))
+
+    def nodes(count, devices=1, keys=1):
+        return slice_of([{"name": f"n{i}", "attributes": {
+            f"a{k}": {"ints": list(range(count))} for k in range(keys)}} for i in range(devices)])
+    same(create(nodes(48), api)["spec"]["devices"][0]["attributes"]["a0"]["ints"], list(range(48)))
+    create(nodes(1, devices=64), api)
+    for text, body in (("must not exceed 48", nodes(49)), ("must not be empty", nodes(0)),
+                       ("must not exceed 48", nodes(25, keys=2)), ("Too many: 65", nodes(1, 65))):
+        refused(StatusError, lambda body=body: create(body, api), text)
+
+
+def test_slices_of_another_node():
+    """What packaging/slice-policy.yaml asks of a driver whose token is bound to a node."""
+    wipe()
+    user = API.tokens[API.driver_token()]
+    made = API.call("POST", SLICES, slice_of([device()]), user=user)
+    other = create(slice_of([device()], node="node-b"))
+    for method, path, body in (
+            ("POST", SLICES, slice_of([device()], node="node-b")),
+            ("POST", SLICES, slice_of([device()], nodeName=None, allNodes=True)),
+            ("PUT", f"{SLICES}/{other['metadata']['name']}", other),
+            ("DELETE", f"{SLICES}/{other['metadata']['name']}", None)):
+        error = refused(StatusError, lambda method=method, path=path, body=body: API.call(
+            method, path, body, user=user), "may not write slices of node")
+        same(error.code, 422)
+    API.call("DELETE", f"{SLICES}/{made['metadata']['name']}", user=user)
 
 
 def test_slice_unknown_fields_are_dropped_with_a_warning():

@@ -27,11 +27,11 @@ class ClaimInfo:
         return (self.namespace, self.name, self.uid)
 
     def cdi_devices(self, request=None):
-        """CDI ids for a container, all or those of one request, without repetition."""
-        found = [name for device in self.devices
-                 if not request or not device["requests"] or request in device["requests"]
-                 for name in device["cdi"]]
-        return list(dict.fromkeys(found))
+        """CDI ids for a container, all or those of one request: one for each device, so that the
+        runtime may be handed the same id many times."""
+        return [name for device in self.devices
+                if not request or not device["requests"] or request in device["requests"]
+                for name in device["cdi"]]
 
 
 class ClaimManager:
@@ -133,7 +133,7 @@ class ClaimManager:
                 raise KubeletError("internal error: unable to get claim info for ResourceClaim"
                                    f" {names[entry['name']]}")
             found += info.cdi_devices(entry.get("request"))
-        return list(dict.fromkeys(found))
+        return found
 
     def unprepare(self, pod, names):
         try:

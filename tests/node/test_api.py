@@ -7,6 +7,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+from apiserver_kinds import ARBITRARY_NODE  # noqa: E402
 from cluster import DRIVER, Cluster  # noqa: E402
 from cluster_cases import Lane, expect, same  # noqa: E402
 
@@ -160,6 +161,26 @@ def test_status_is_true_in_the_end():
     cluster.delete("resourceclaims", "patient")
 
 
+def test_a_right_that_is_given_late():
+    """Without the right to our entries the API server answers Invalid, not Forbidden."""
+    cluster = LANE.cluster
+    user = cluster.api.users[USER]
+    cluster.claim_for("rights", "nic0", {"interface": {"name": "net1",
+                                                       "addresses": ["192.0.2.82/24"]}})
+    user.rules -= ARBITRARY_NODE
+    try:
+        pod = cluster.kubelet.run_pod(cluster.pod_manifest("rights", "rights"))
+        cluster.api.wait(lambda: [item for item in cluster.api.requests(
+            USER, "patch", "resourceclaims/status") if item.code == 422], 20, "a refused status")
+        cluster.api.wait(lambda: "resourceclaims/driver" in cluster.dranetd_log(), 10,
+                         "the missing right in the log")
+    finally:
+        user.rules |= ARBITRARY_NODE
+    cluster.check_status("rights", "net1", ["192.0.2.82/24"], deadline=60)
+    cluster.kubelet.stop_pod(pod)
+    cluster.delete("resourceclaims", "rights")
+
+
 def test_pods_start_and_stop_while_the_api_server_is_away():
     cluster = LANE.cluster
     before = cluster.net.host_dump("nic0")
@@ -211,9 +232,11 @@ def test_other_credentials_and_servers():
             cluster.net.add_nic("nic7")
             cluster.start_dranetd()
             cluster.wait_published("nic7", deadline=20)
-            cluster.claim_for("c", "nic7", {"interface": {"name": "net7"}})
+            cluster.claim_for("c", "nic7", {"interface": {"name": "net7",
+                                                          "addresses": ["192.0.2.87/24"]}})
             pod = cluster.kubelet.run_pod(cluster.pod_manifest("p", "c"))
-            cluster.check_in_pod(pod, "net7")
+            cluster.check_in_pod(pod, "net7", ["192.0.2.87/24"])
+            cluster.check_status("c", "net7", ["192.0.2.87/24"])
             cluster.kubelet.stop_pod(pod)
             if options.get("credentials") == "token-file":
                 cluster.api.rotate_token()
