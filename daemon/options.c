@@ -38,10 +38,11 @@ static const char not_given[] = ""; /* by its address: "" may be given, too */
 static const struct flag flags[] = {
     {"add_dir_header", FLAG_BOOL, AT(klog_bool[0]), "false", FLAG_IGNORED, NULL, KLOG},
     {"alsologtostderr", FLAG_BOOL, AT(klog_bool[1]), "false", FLAG_IGNORED, NULL, KLOG},
+    {"alsologtostderrthreshold", FLAG_STRING, AT(klog_text[5]), "0", FLAG_IGNORED, NULL, KLOG},
     {"api-server", FLAG_STRING, AT(api_server), "", FLAG_USED, NULL,
      "API server as host:port or URL, instead of the one the credentials name"},
     {"bind-address", FLAG_STRING, AT(bind_address), "127.0.0.1:9177", FLAG_USED, NULL,
-     "address of the metrics and health server, host:port; \":9177\" listens on all addresses"},
+     "address of the metrics and health server, host:port; \":9177\", DRANET's default, listens on all addresses"},
     {"cdi-dir", FLAG_STRING, AT(cdi_dir), "/var/run/cdi", FLAG_USED, NULL, "directory for the claims' CDI spec files"},
     {"check-filter", FLAG_STRING, AT(check_filter), not_given, FLAG_USED, NULL,
      "tell for each device of this node whether a filter would keep it, and why, and exit; 2 for an expression that is wrong"},
@@ -65,6 +66,7 @@ static const struct flag flags[] = {
     {"inventory-poll-burst", FLAG_INT, AT(poll_burst), "5", FLAG_IGNORED, NULL, "accepted, has no effect: the kernel tells of changes"},
     {"kubeconfig", FLAG_STRING, AT(kubeconfig), "", FLAG_USED, NULL, "path of a kubeconfig; empty is the in-cluster service account"},
     {"kubelet-root-dir", FLAG_STRING, AT(kubelet_root_dir), "/var/lib/kubelet", FLAG_USED, NULL, "kubelet's --root-dir"},
+    {"legacy_stderr_threshold_behavior", FLAG_BOOL, AT(klog_bool[6]), "true", FLAG_IGNORED, NULL, KLOG},
     {"log-format", FLAG_STRING, AT(log_format), "auto", FLAG_USED, NULL,
      "auto, journal, plain or json; auto is the journal under systemd, plain on a terminal, else JSON lines"},
     {"log_backtrace_at", FLAG_STRING, AT(klog_text[0]), ":0", FLAG_IGNORED, NULL, KLOG},
@@ -82,8 +84,8 @@ static const struct flag flags[] = {
     {"print-admission-policy", FLAG_BOOL, AT(print_admission_policy), "false", FLAG_USED, NULL,
      "print a ValidatingAdmissionPolicy that refuses wrong configurations of --driver-name and exit"},
     {"print-states", FLAG_BOOL, AT(print_states), "false", FLAG_USED, NULL, "print the device state machine as a Mermaid diagram and exit"},
-    {"profile-provider", FLAG_STRING, AT(profile_provider), "none", FLAG_UNSUPPORTED, "|NONE|none|cloud",
-     "configuration profiles: only none in this version (\"cloud\" resolves none without a webhook and is taken as none)"},
+    {"profile-provider", FLAG_STRING, AT(profile_provider), "cloud", FLAG_UNSUPPORTED, "|NONE|none|cloud",
+     "configuration profiles: none in this version, and \"cloud\", which resolves none without a webhook, is taken as none"},
     {"skip_headers", FLAG_BOOL, AT(klog_bool[4]), "false", FLAG_IGNORED, NULL, KLOG},
     {"skip_log_headers", FLAG_BOOL, AT(klog_bool[5]), "false", FLAG_IGNORED, NULL, KLOG},
     {"sriov-config-dir", FLAG_STRING, AT(sriov_config_dir), "/etc/dranetd/sriov.d", FLAG_USED, NULL,
@@ -224,6 +226,17 @@ static enum options_result take_argument(int argc, char *const *argv, int *i, st
 	return OPTIONS_OK;
 }
 
+/* Without the white space around it. */
+static char *trim(char *text)
+{
+	while (isspace((unsigned char)*text))
+		text++;
+	size_t len = strlen(text);
+	while (len && isspace((unsigned char)text[len - 1]))
+		text[--len] = 0;
+	return text;
+}
+
 /* As Kubernetes' gates are set: the last entry for a gate counts, and what AllAlpha says counts for those that are not named. */
 static int take_gates(struct options *o, const char *text, struct error *e)
 {
@@ -231,7 +244,7 @@ static int take_gates(struct options *o, const char *text, struct error *e)
 	static const char *const names[GATES] = {"DRAListTypeAttributes", "PersistentResourceSliceAttributes", "AllAlpha", "AllBeta"};
 	int8_t values[GATES] = {-1, -1, -1, -1};
 	while (*text) {
-		char entry[96], *equals;
+		char entry[96], *equals, *name, *word;
 		size_t len = strcspn(text, ","), i;
 		bool value;
 		if (len >= sizeof(entry))
@@ -244,12 +257,14 @@ static int take_gates(struct options *o, const char *text, struct error *e)
 		if (!(equals = strchr(entry, '=')))
 			return error_set(e, -EINVAL, "--feature-gates: missing bool value for %s", entry);
 		*equals = 0;
-		for (i = 0; i < GATES && strcmp(names[i], entry) != 0; i++)
+		name = trim(entry);
+		word = trim(equals + 1);
+		for (i = 0; i < GATES && strcmp(names[i], name) != 0; i++)
 			;
 		if (i == GATES)
-			return error_set(e, -EINVAL, "--feature-gates: unrecognized feature gate: %s", entry);
-		if (parse_bool(equals + 1, &value) < 0)
-			return error_set(e, -EINVAL, "--feature-gates: invalid value of %s=%s", entry, equals + 1);
+			return error_set(e, -EINVAL, "--feature-gates: unrecognized feature gate: %s", name);
+		if (parse_bool(word, &value) < 0)
+			return error_set(e, -EINVAL, "--feature-gates: invalid value of %s=%s", name, word);
 		values[i] = value;
 	}
 	o->list_attributes = (values[GATE_LISTS] < 0 ? values[GATE_ALPHA] : values[GATE_LISTS]) > 0;

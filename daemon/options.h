@@ -41,7 +41,7 @@ struct options {
 	/* klog's */
 	int64_t verbosity;
 	const char *klog_text[6];
-	bool klog_bool[6];
+	bool klog_bool[7];
 	int64_t klog_int[2];
 
 	/* What follows from them. */

@@ -118,6 +118,7 @@ static void test_gates(void **state)
 	    {"--feature-gates=AllAlpha=false,DRAListTypeAttributes=1", true},
 	    {"--feature-gates=DRAListTypeAttributes=true,DRAListTypeAttributes=false", false},
 	    {"--feature-gates=AllBeta=true,PersistentResourceSliceAttributes=true", false},
+	    {"--feature-gates= PersistentResourceSliceAttributes=true, DRAListTypeAttributes = true ,", true},
 	};
 	(void)state;
 	for (size_t i = 0; i < ELEMENTS(rows); i++) {
@@ -126,6 +127,86 @@ static void test_gates(void **state)
 		assert_int_equal(PARSE(&o, &e, rows[i].argument), OPTIONS_OK);
 		assert_int_equal(o.list_attributes, rows[i].lists);
 	}
+}
+
+/* DRANET's flags and those of the klog that it links, with their defaults as it logs them (dranet-behaviour §1.1). */
+static const struct {
+	const char *name, *dranet, *ours; /* NULL = as DRANET; else deliberately another */
+} dranet_flags[] = {
+    {"add_dir_header", "false", NULL},
+    {"alsologtostderr", "false", NULL},
+    {"alsologtostderrthreshold", "0", NULL},
+    {"bind-address", ":9177", "127.0.0.1:9177"}, /* whoever is on the network has no business with it */
+    {"cloud-provider-hint", "", NULL},
+    {"db-path", "/var/run/dranet/dranet.db", ""}, /* the state directory is /run/dranetd */
+    {"feature-gates", "", NULL},
+    {"filter", "!(\"dra.net/type\" in attributes) || attributes[\"dra.net/type\"].StringValue  != \"veth\"", NULL},
+    {"hostname-override", "", NULL},
+    {"inventory-max-poll-interval", "1m0s", NULL},
+    {"inventory-min-poll-interval", "2s", NULL},
+    {"inventory-poll-burst", "5", NULL},
+    {"kubeconfig", "", NULL},
+    {"kubelet-root-dir", "/var/lib/kubelet", NULL},
+    {"legacy_stderr_threshold_behavior", "true", NULL},
+    {"log_backtrace_at", ":0", NULL},
+    {"log_dir", "", NULL},
+    {"log_file", "", NULL},
+    {"log_file_max_size", "1800", NULL},
+    {"logtostderr", "true", NULL},
+    {"move-ib-interfaces", "true", NULL},
+    {"one_output", "false", NULL},
+    {"profile-provider", "cloud", NULL},
+    {"skip_headers", "false", NULL},
+    {"skip_log_headers", "false", NULL},
+    {"stderrthreshold", "2", NULL},
+    {"v", "0", NULL},
+    {"vmodule", "", NULL},
+    {"webhook-url", "", NULL},
+};
+
+static void see_dranet_flag(const char *name, const char *value, bool ignored, void *user)
+{
+	size_t *seen = user;
+	(void)ignored;
+	for (size_t i = 0; i < ELEMENTS(dranet_flags); i++)
+		if (strcmp(name, dranet_flags[i].name) == 0) {
+			assert_string_equal(value, dranet_flags[i].ours ? dranet_flags[i].ours : dranet_flags[i].dranet);
+			++*seen;
+		}
+}
+
+static void test_flags_of_dranet(void **state)
+{
+	struct options o;
+	struct error e = {0};
+	size_t seen = 0;
+	(void)state;
+	assert_int_equal(parse(&o, &e, (const char *const[]){NULL}), OPTIONS_OK);
+	options_each(&o, see_dranet_flag, &seen);
+	assert_int_equal(seen, ELEMENTS(dranet_flags));
+	/* Each with DRANET's default, as a manifest may spell it out, in both ways that a value can be given. */
+	for (size_t i = 0; i < ELEMENTS(dranet_flags); i++) {
+		char joined[160], flag[64];
+		const char *value = dranet_flags[i].dranet;
+		snprintf(joined, sizeof(joined), "--%s=%s", dranet_flags[i].name, value);
+		snprintf(flag, sizeof(flag), "-%s", dranet_flags[i].name);
+		assert_int_equal(PARSE(&o, &e, joined), OPTIONS_OK);
+		if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
+			assert_int_equal(PARSE(&o, &e, flag, value), OPTIONS_OK);
+	}
+	/* All that DRANET's Helm chart can make of its values, in its forms. */
+	assert_int_equal(PARSE(&o, &e, "--v=4", "--hostname-override=node-b", "--bind-address=:9200", "--filter=true",
+	                       "--db-path=/var/run/dranet/dranet.db", "--inventory-min-poll-interval=500ms",
+	                       "--inventory-max-poll-interval=2m", "--inventory-poll-burst=10", "--move-ib-interfaces=false",
+	                       "--cloud-provider-hint=NONE", "--profile-provider=none",
+	                       "--webhook-url=", "--feature-gates=PersistentResourceSliceAttributes=true,DRAListTypeAttributes=true",
+	                       "--kubelet-root-dir=/data/kubelet"),
+	                 OPTIONS_OK);
+	assert_string_equal(o.node, "node-b");
+	assert_string_equal(o.bind_address, ":9200");
+	assert_string_equal(o.state_dir, "/var/run/dranet");
+	assert_string_equal(o.kubelet_root_dir, "/data/kubelet");
+	assert_true(o.list_attributes && !o.move_ib_interfaces);
 }
 
 static void test_unsupported_providers(void **state)
@@ -270,6 +351,7 @@ int main(void)
 	    cmocka_unit_test(test_go_syntax),
 	    cmocka_unit_test(test_faults),
 	    cmocka_unit_test(test_gates),
+	    cmocka_unit_test(test_flags_of_dranet),
 	    cmocka_unit_test(test_unsupported_providers),
 	    cmocka_unit_test(test_help),
 	    cmocka_unit_test(test_check_filter),
