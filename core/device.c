@@ -42,7 +42,7 @@ static const struct row {
     {"dra.net/state", FIELD_TEXT, offsetof(struct device_facts, state), WITH_NETDEV,
      "`up`, `down`, `lower-layer-down`, `dormant`, `testing`, `not-present`, `unknown`"},
     {"dra.net/type", FIELD_TEXT, offsetof(struct device_facts, type), WITH_NETDEV,
-     "kind of the link: `device` for hardware, else `dummy`, `macvlan`, `vlan`, `veth` …"},
+     "kind of the link: `device` for hardware, else `dummy`, `macvlan`, `vlan`, `veth` …; `tuntap` for tun and tap"},
     {"dra.net/ipv4", FIELD_TEXT, offsetof(struct device_facts, ipv4), NOT_EMPTY,
      "global unicast addresses with their lengths, as many as 64 bytes hold, sorted"},
     {"dra.net/ipv6", FIELD_TEXT, offsetof(struct device_facts, ipv6), NOT_EMPTY, "the same; not temporary or deprecated ones"},

@@ -230,6 +230,11 @@ const char *link_operstate(uint8_t operstate)
 	return operstate < ELEMENTS(names) ? names[operstate] : "unknown";
 }
 
+const char *link_type(const char *kind)
+{
+	return str_equal(kind, "tun") ? "tuntap" : kind;
+}
+
 /* ---- changes --------------------------------------------------------------------------------------------------------------------- */
 
 static bool put_changed(struct nl_msg *m, int type, uint32_t have, uint32_t wish, bool *any)

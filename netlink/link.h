@@ -49,6 +49,8 @@ bool link_port_is_representor(const char *port_name);
 /* "ether" for ARPHRD_ETHER; what DRANET publishes as encapsulation (iproute2's names). */
 void link_encapsulation(uint16_t hardware, char *text, size_t size);
 const char *link_operstate(uint8_t operstate); /* "up", "lower-layer-down" … */
+/* What DRANET publishes as type: the kernel's kind, but for tun and tap, which netlink libraries in Go call "tuntap". */
+const char *link_type(const char *kind);
 
 /* How a link should be. Nothing is asked of the kernel that is so already. */
 struct link_wish {

@@ -56,7 +56,7 @@ static int add_link_facts(const struct monitor_table *t, const struct link_entry
 	memcpy(f->tcx_programs, entry->ebpf.programs, sizeof(f->tcx_programs));
 	STR_CUT(f->ifname, l->ifname);
 	STR_CUT(f->alias, l->alias);
-	STR_CUT(f->type, l->kind);
+	STR_CUT(f->type, link_type(l->kind));
 	STR_CUT(f->state, link_operstate(l->operstate));
 	STR_CUT(f->switch_id, l->switch_id);
 	STR_CUT(f->driver, entry->sys.driver); /* a PCI function's own comes before it */

@@ -226,6 +226,8 @@ static void encapsulations_have_names(void **state)
 		assert_string_equal(text, rows[i].name);
 	}
 	assert_string_equal(link_operstate(99), "unknown");
+	assert_string_equal(link_type("tun"), "tuntap");
+	assert_string_equal(link_type("device"), "device");
 }
 
 static void only_what_differs_is_asked(void **state)
