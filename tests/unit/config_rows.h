@@ -20,8 +20,8 @@ static const char *const config_row_groups[] = {
 
 enum config_row_kind {
 	AS_DRANET, /* DRANET says the same, in other words */
-	BETTER,    /* DRANET accepts it, and then fails at the kernel, ignores it or does something else */
-	BEYOND,    /* keys that DRANET does not have */
+	BETTER, /* DRANET accepts it, and then fails at the kernel, ignores it or does something else; or refuses what asks for nothing */
+	BEYOND, /* keys that DRANET does not have */
 	CONFIG_ROW_KINDS
 };
 
@@ -400,6 +400,35 @@ static const struct config_row config_rows[] = {
      "invalid-cidr}]}",
      "interface.name: \"eth/0\" contains \"/\"; routes[0].destination: \"invalid-cidr\" is not an IP prefix; "
      "rules[0].source: \"invalid-cidr\" is not an IP prefix"},
+    /* The shapes of DRANET's own manifests and documentation (what is wrong there is among the unknown fields). */
+    {WHOLE, AS_DRANET, "{interface: {name: net1}}", ""},
+    {WHOLE, AS_DRANET,
+     "{interface: {name: net1, addresses: ['169.254.7.14/24'], mtu: 4000, hardwareAddr: '02:11:22:33:44:55'}, ethtool: {features: "
+     "{tcp-segmentation-offload: false, generic-receive-offload: false, large-receive-offload: false}}}",
+     ""},
+    {WHOLE, AS_DRANET,
+     "{interface: {name: net1, addresses: ['192.0.2.1/24'], mtu: 8900, gsoMaxSize: 65536, groMaxSize: 65536, gsoIPv4MaxSize: 65536, "
+     "groIPv4MaxSize: 65536}, ethtool: {features: {tcp-segmentation-offload: true, generic-receive-offload: true, "
+     "large-receive-offload: false}}}",
+     ""},
+    {WHOLE, AS_DRANET,
+     "{interface: {mtu: 8900, gsoMaxSize: 65536, groMaxSize: 65536, gsoIPv4MaxSize: 65536, groIPv4MaxSize: 65536, "
+     "disableEbpfPrograms: true}, ethtool: {privateFlags: {enable-max-rx-buffer-size: true}}}",
+     ""},
+    {WHOLE, AS_DRANET,
+     "{interface: {name: net1, addresses: ['169.254.7.13/32']}, routes: [{destination: '169.254.7.0/24', gateway: '169.254.7.1'}, "
+     "{destination: '169.254.7.1/32', scope: 253}]}",
+     ""},
+    {WHOLE, AS_DRANET,
+     "{interface: {name: net1, addresses: ['192.0.2.10/24']}, rules: [{source: '192.0.2.0/24', table: 100, priority: 32000}, "
+     "{destination: '198.51.100.0/24', table: 100, priority: 32000}], routes: [{destination: '0.0.0.0/0', table: 100, gateway: "
+     "'192.0.2.2'}]}",
+     ""},
+    {WHOLE, AS_DRANET,
+     "{interface: {name: net1, addresses: ['192.0.2.2/24'], forwarding: true, vrf: {name: test-vrf}}, routes: [{destination: "
+     "'0.0.0.0/0', gateway: '192.0.2.1'}]}",
+     ""},
+    {WHOLE, AS_DRANET, "{profile: python-profile}", ""},
     /* Unknown fields */
     {UNKNOWN, AS_DRANET, "{ethtool: {ringz: {}}}", "ethtool.ringz: unknown field; did you mean \"rings\"?"},
     {UNKNOWN, AS_DRANET, "{interface: {foo: 1}}", "interface.foo: unknown field"},

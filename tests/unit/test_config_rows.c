@@ -19,7 +19,9 @@
 /* dranet-behaviour §11.3, "RDMA-only", and the list of §3.3. */
 static const struct config_row without_netdev[] = {
     {WHOLE, AS_DRANET, "{}", ""},
-    {WHOLE, AS_DRANET, "{interface: {addresses: []}, routes: [], ethtool: {features: {}}}", ""},
+    {WHOLE, AS_DRANET, "{interface: {addresses: []}, routes: [], rules: [], neighbors: []}", ""},
+    {WHOLE, BETTER, "{ethtool: {}}", ""},
+    {WHOLE, BETTER, "{ethtool: {features: {}}}", ""},
     {WHOLE, AS_DRANET, "{profile: a}", ""},
     {WHOLE, AS_DRANET, "{interface: {arpIgnore: 0}}", "interface.arpIgnore: " NO},
     {WHOLE, AS_DRANET, "{interface: {arpAnnounce: 0}}", "interface.arpAnnounce: " NO},

@@ -332,6 +332,64 @@ static void test_names_in_a_pod(void **state)
 	}
 }
 
+/* Whom a claim is reserved for: the rows of DRANET's own test (dranet-behaviour §11.3). Where there is nobody, DRANET says yes and does
+ * nothing. */
+static void test_whom_a_claim_is_reserved_for(void **state)
+{
+	static const struct {
+		size_t n_reserved;
+		bool pod;
+		const char *error;
+	} rows[] = {
+	    {0, false, "status.reservedFor: claim default/claim is reserved for no pod"},
+	    {2, true, "status.reservedFor: only one pod per claim is supported, got 2"},
+	    {1, false, "status.reservedFor: only pods are supported"},
+	};
+	(void)state;
+	for (size_t i = 0; i < ELEMENTS(rows); i++) {
+		struct run r;
+		const struct claim_ref ref = claim("first");
+		start(&r);
+		see_devices(&r, 1);
+		effects_free(&r.fx);
+		feed(&r, (struct event){.type = EVENT_PREPARE, .request = {.call = 1, .claims = &ref, .n = 1, .deadline = UINT64_MAX}});
+		struct claim_object o = {.ref = ref, .allocated = true, .n_reserved = rows[i].n_reserved, .reserved_for_pod = rows[i].pod};
+		uint64_t op = 0;
+		for (size_t k = 0; k < r.fx.n; k++)
+			op = r.fx.v[k].type == EFFECT_CLAIM_GET ? r.fx.v[k].op : op;
+		feed(&r, (struct event){.type = EVENT_CLAIM_READ, .claim_read = {.op = op, .object = &o}});
+		for (size_t k = 0; k < r.fx.n; k++)
+			if (r.fx.v[k].type == EFFECT_REPLY_PREPARE)
+				STR_CUT(r.error, r.fx.v[k].reply.answers[0].error ? r.fx.v[k].reply.answers[0].error : "");
+		assert_string_equal(r.error, rows[i].error);
+		end(&r);
+	}
+}
+
+/* What the gauges of published devices show: the rows of DRANET's own test. */
+static void test_counts_of_published_devices(void **state)
+{
+	static const struct {
+		size_t rdma, others;
+	} rows[] = {{0, 0}, {1, 0}, {0, 1}, {2, 1}};
+	(void)state;
+	for (size_t i = 0; i < ELEMENTS(rows); i++) {
+		struct run r;
+		struct core_counts counts;
+		start(&r);
+		see_devices(&r, rows[i].rdma + rows[i].others);
+		for (size_t k = 0; k < rows[i].rdma; k++) {
+			struct device_facts facts = facts_of(k);
+			facts.rdma = true;
+			feed(&r, (struct event){.type = EVENT_DEVICE, .device = &facts});
+		}
+		core_count(r.core, &counts);
+		assert_int_equal(counts.rdma_offered, rows[i].rdma);
+		assert_int_equal(counts.offered, rows[i].rdma + rows[i].others);
+		end(&r);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -343,6 +401,8 @@ int main(void)
 	    cmocka_unit_test(test_character_devices_made_anew),
 	    cmocka_unit_test(test_unknown_link_leaves_a_pod),
 	    cmocka_unit_test(test_names_in_a_pod),
+	    cmocka_unit_test(test_whom_a_claim_is_reserved_for),
+	    cmocka_unit_test(test_counts_of_published_devices),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
