@@ -192,7 +192,7 @@ lane_node() {
 lane_knobs() {
 	build dev && node_ready || return
 	local test
-	for test in tests/node/knobs{,_routing,_dhcp,_filter,_policy}.py; do
+	for test in tests/node/knobs{,_dropin,_routing,_dhcp,_filter,_policy}.py; do
 		counted "node/$(basename "$test" .py)" timeout -k 30 900 "$python" "$test"
 	done
 }

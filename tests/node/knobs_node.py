@@ -115,14 +115,17 @@ def nic(name="nic0", prepare=(), **options):
 
 
 @contextlib.contextmanager
-def running(claim, name, parameters=None, create=True):
-    """A pod with that claim for the NIC; afterwards the host must be as it was."""
+def running(claim, name, parameters=None, create=True, listed=True):
+    """A pod with that claim for the NIC, which its container lists or not; afterwards the host must be as it was."""
     cluster = LANE.cluster
     was = host_state(name)
     if create:
         cluster.claim_for(claim, name, parameters)
+    manifest = cluster.pod_manifest(claim + "-pod", claim)
+    if not listed:
+        del manifest["spec"]["containers"][0]["resources"]
     try:
-        yield InPod(cluster.kubelet.run_pod(cluster.pod_manifest(claim + "-pod", claim)), name)
+        yield InPod(cluster.kubelet.run_pod(manifest), name)
     finally:
         for pod in list(cluster.kubelet.pods.values()):
             cluster.kubelet.stop_pod(pod)
@@ -131,8 +134,8 @@ def running(claim, name, parameters=None, create=True):
 
 
 @contextlib.contextmanager
-def attached(parameters=None, name="nic0", **options):
-    with nic(name, **options), running("knob", name, parameters) as pod:
+def attached(parameters=None, name="nic0", listed=True, **options):
+    with nic(name, **options), running("knob", name, parameters, listed=listed) as pod:
         yield pod
 
 
