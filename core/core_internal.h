@@ -34,6 +34,7 @@ struct device {
 	bool uplink, filtered;
 	bool vfs_used; /* a PF, of whose VFs somebody uses one */
 	bool offered;  /* in the slices */
+	bool shown_away;
 	size_t slice;
 	uint64_t revision; /* the first that shows it as it is now */
 };

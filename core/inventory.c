@@ -52,13 +52,27 @@ struct device *inventory_get(struct core *c, const struct device_facts *facts)
 	return d;
 }
 
-/* While a device is away its last known facts are shown, whatever took its name on the host meanwhile. */
+/* While a device is away its last known facts are shown, whatever took its name on the host meanwhile. An attach begins with taking the
+ * link down, which takes addresses and routes along: of nobody's interest but the pod's. */
 const struct device_facts *device_shown(const struct device *d)
 {
 	const struct attachment *a = d->owner;
-	if (a && a->record->plan && (d->state == DEVICE_ATTACHED || !d->present))
+	if (a && a->record->plan && (d->state == DEVICE_ATTACHED || !d->present || (a->op && a->op_type == EFFECT_ATTACH)))
 		return &a->record->plan->facts;
 	return &d->facts;
+}
+
+/* What is shown becomes other facts, or the host's again: the filter judges those, and the slice may have to be written. */
+static void device_turn(struct core *c, struct device *d)
+{
+	const struct device_facts *shown = device_shown(d);
+	bool away = shown != &d->facts;
+	if (away == d->shown_away)
+		return;
+	d->shown_away = away;
+	d->filtered = c->options.filter && !filter_keeps(c->options.filter, shown, NULL);
+	if (!away || !device_attributes_equal(shown, &d->facts))
+		d->revision = 0;
 }
 
 void device_apply(struct core *c, struct device *d, enum device_event event, struct attachment *a, uint32_t duration_ms, int result,
@@ -110,12 +124,14 @@ static void device_seen(struct core *c, const struct device_facts *facts)
 	bool same = d->present && device_attributes_equal(&d->facts, facts);
 	d->facts = *facts;
 	d->unseen = false;
-	if (!same)
-		d->revision = 0;
 	d->present = true;
 	device_unsettle(d);
-	d->filtered = c->options.filter && !filter_keeps(c->options.filter, facts, NULL);
 	c->publish_dirty = true;
+	if (device_shown(d) != &d->facts)
+		return;
+	if (!same)
+		d->revision = 0;
+	d->filtered = c->options.filter && !filter_keeps(c->options.filter, facts, NULL);
 }
 
 void inventory_event(struct core *c, const struct event *e)
@@ -316,6 +332,8 @@ void inventory_refresh(struct core *c)
 	if (!c->inventory_known || !c->publish_dirty)
 		return;
 	c->publish_dirty = false;
+	for (size_t i = 0; i < c->n_devices; i++)
+		device_turn(c, c->devices[i]);
 	uplinks_spread(c);
 	pfs_mark(c);
 	bool changed = c->revision == 0;
