@@ -125,6 +125,12 @@ static bool on_owns_claim(const char *pod_uid, const char *claim_uid, void *user
 	return core_owns_claim(g->core, pod_uid, claim_uid);
 }
 
+static void on_runtime_answered(enum event_type type, bool refused, uint64_t ns, void *user)
+{
+	struct engine *g = user;
+	metrics_hook(&g->metrics, (enum hook)hook_of(type), refused ? CALL_FAILED : CALL_NOOP, (double)ns / 1e9);
+}
+
 static void on_runtime_note(int result, const char *text, void *user)
 {
 	struct engine *g = user;
@@ -142,6 +148,7 @@ static void start_runtime(struct engine *g)
 	    .event = on_runtime_event,
 	    .knows_pod = on_knows_pod,
 	    .owns_claim = on_owns_claim,
+	    .answered = on_runtime_answered,
 	    .note = on_runtime_note,
 	    .user = g,
 	};

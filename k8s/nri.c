@@ -124,6 +124,14 @@ static void pending_drop(struct nri *n)
 
 /* ---- hooks ------------------------------------------------------------------------------------------------------------------------ */
 
+struct request {
+	const uint8_t *payload;
+	size_t len;
+	uint64_t timeout_ms;
+	uint64_t came_ns;     /* of uv_hrtime() */
+	enum event_type type; /* of the method's row */
+};
+
 /* When the runtime gives up and drops us: its budget in the request, its configuration, or its default, whichever comes first. */
 static uint64_t hook_deadline(const struct nri *n, uint64_t timeout_ms)
 {
@@ -135,14 +143,15 @@ static uint64_t hook_deadline(const struct nri *n, uint64_t timeout_ms)
 
 /* `decoded` as of nri_decode_hook. */
 static void hook_take(struct nri *n, struct ttrpc_call *call, enum event_type type, int decoded, const struct sandbox *sandbox,
-                      uint64_t timeout_ms, const struct error *e)
+                      const struct request *r, const struct error *e)
 {
-	if (decoded < 0) {
-		call_refuse(call, e);
-		return;
-	}
-	if (decoded == 0) {
-		call_reply_empty(call);
+	if (decoded <= 0) {
+		if (decoded < 0)
+			call_refuse(call, e);
+		else
+			call_reply_empty(call);
+		if (n->options.answered && type != EVENT_TYPE_MAX)
+			n->options.answered(type, decoded < 0, uv_hrtime() - r->came_ns, n->options.user);
 		return;
 	}
 	struct pending *p = calloc(1, sizeof(*p));
@@ -155,7 +164,7 @@ static void hook_take(struct nri *n, struct ttrpc_call *call, enum event_type ty
 	struct event event = {.type = type, .now = uv_now(n->loop)};
 	event.hook.call = p->id;
 	event.hook.sandbox = sandbox;
-	event.hook.deadline = hook_deadline(n, timeout_ms);
+	event.hook.deadline = hook_deadline(n, r->timeout_ms);
 	n->options.event(&event, n->options.user);
 }
 
@@ -164,20 +173,13 @@ static struct nri_pods pods_of(const struct nri *n)
 	return (struct nri_pods){.know = n->options.knows_pod, .owns = n->options.owns_claim, .driver = n->name, .user = n->options.user};
 }
 
-struct request {
-	const uint8_t *payload;
-	size_t len;
-	uint64_t timeout_ms;
-	enum event_type type; /* of the method's row */
-};
-
 static void on_hook(struct nri *n, struct ttrpc_call *call, const struct request *r)
 {
 	const struct nri_pods pods = pods_of(n);
 	struct sandbox sandbox;
 	struct error e = {0};
 	int decoded = nri_decode_hook(r->payload, r->len, &pods, &sandbox, &e);
-	hook_take(n, call, r->type, decoded, &sandbox, r->timeout_ms, &e);
+	hook_take(n, call, r->type, decoded, &sandbox, r, &e);
 }
 
 static void on_state_change(struct nri *n, struct ttrpc_call *call, const struct request *r)
@@ -187,7 +189,7 @@ static void on_state_change(struct nri *n, struct ttrpc_call *call, const struct
 	struct sandbox sandbox;
 	struct error e = {0};
 	int decoded = nri_decode_state_change(r->payload, r->len, &pods, &type, &sandbox, &e);
-	hook_take(n, call, type, decoded, &sandbox, r->timeout_ms, &e);
+	hook_take(n, call, type, decoded, &sandbox, r, &e);
 }
 
 /* ---- handshake -------------------------------------------------------------------------------------------------------------------- */
@@ -293,7 +295,8 @@ static void trunk_request_came(struct trunk *t, struct ttrpc_call *call, const c
 	for (size_t i = 0; i < ELEMENTS(methods) && str_equal(service, SERVICE_PLUGIN); i++) {
 		if (!str_equal(method, methods[i].method))
 			continue;
-		const struct request r = {.payload = payload, .len = len, .timeout_ms = timeout_ms, .type = methods[i].type};
+		const struct request r = {
+		    .payload = payload, .len = len, .timeout_ms = timeout_ms, .came_ns = uv_hrtime(), .type = methods[i].type};
 		methods[i].take(user, call, &r);
 		return;
 	}

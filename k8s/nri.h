@@ -21,6 +21,8 @@ struct nri_options {
 	bool (*knows_pod)(const char *pod_uid, void *user);
 	/* Whether a claim is prepared for this pod; NULL = do not ask. */
 	bool (*owns_claim)(const char *pod_uid, const char *claim_uid, void *user);
+	/* A hook that made no event, of a pod without a claim or refused as it came; how long the answer took. NULL = do not tell. */
+	void (*answered)(enum event_type type, bool refused, uint64_t ns, void *user);
 	/* Told for the journal: connection trouble (first of a series, and recovery), the runtime's name and version, its timeouts. */
 	void (*note)(int result, const char *text, void *user);
 	void *user;

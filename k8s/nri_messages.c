@@ -139,10 +139,8 @@ int nri_decode_state_change(const uint8_t *data, size_t len, const struct nri_po
 	const Nri__StateChangeEvent *m = message;
 	if (m->event < NRI__EVENT__RUN_POD_SANDBOX || m->event > NRI__EVENT__REMOVE_POD_SANDBOX)
 		return 0;
-	r = decode_known(m->pod, pods, ret, e);
-	if (r > 0)
-		*type = types[m->event];
-	return r;
+	*type = types[m->event];
+	return decode_known(m->pod, pods, ret, e);
 }
 
 /* ---- start ------------------------------------------------------------------------------------------------------------------------ */

@@ -30,7 +30,8 @@ int nri_decode_configure(const uint8_t *data, size_t len, struct nri_configurati
  * kubelet does not prepare a claim a second time for a second pod, so that pod's container comes with a CDI id that resolves and would run
  * without the device. */
 int nri_decode_hook(const uint8_t *data, size_t len, const struct nri_pods *pods, struct sandbox *ret, struct error *e);
-/* StateChange of runtimes before 0.12: the same for the first three events; 0 for any other event. */
+/* StateChange of runtimes before 0.12: the same for the first three events, of which *type is told whatever the result; 0 for any other
+ * event, and *type stays as it is. */
 int nri_decode_state_change(const uint8_t *data, size_t len, const struct nri_pods *pods, enum event_type *type, struct sandbox *ret,
                             struct error *e);
 

@@ -223,6 +223,7 @@ struct fixture {
 	struct event events[16];
 	struct sandbox sandboxes[16]; /* of the event: the hook's, or the first of the list */
 	size_t n_events, n_notes;
+	size_t answered[EVENT_TYPE_MAX], refused; /* without an event */
 	char last_note[512];
 	bool answer_at_once;
 };
@@ -430,6 +431,14 @@ static void on_event(struct event *e, void *user)
 		nri_reply(f->nri, e->hook.call, NULL);
 }
 
+static void on_answered(enum event_type type, bool refused, uint64_t ns, void *user)
+{
+	struct fixture *f = user;
+	assert_true(type < EVENT_TYPE_MAX && ns < (uint64_t)60e9);
+	f->answered[type]++;
+	f->refused += refused;
+}
+
 static void on_note(int result, const char *text, void *user)
 {
 	struct fixture *f = user;
@@ -474,8 +483,14 @@ static const struct answer *wait_for_answer(struct fixture *f, uint32_t stream)
 
 static struct nri_options options_of(struct fixture *f)
 {
-	return (struct nri_options){
-	    .socket = f->socket, .name = "dra.net", .index = "00", .event = on_event, .knows_pod = know, .note = on_note, .user = f};
+	return (struct nri_options){.socket = f->socket,
+	                            .name = "dra.net",
+	                            .index = "00",
+	                            .event = on_event,
+	                            .knows_pod = know,
+	                            .answered = on_answered,
+	                            .note = on_note,
+	                            .user = f};
 }
 
 static int setup(void **state)
@@ -702,6 +717,18 @@ static void other_pods_are_answered_at_once(void **state)
 	for (size_t i = 0; i < ELEMENTS(hooks); i++)
 		assert_int_equal(wait_for_answer(f, plugin_call(&f->runtime, hooks[i], &m))->status, 0);
 	assert_int_equal(f->n_events, 0);
+	for (enum event_type type = EVENT_RUN_SANDBOX; type <= EVENT_CREATE_CONTAINER; type++)
+		assert_int_equal(f->answered[type], 1);
+	assert_int_equal(f->refused, 0);
+	/* An older runtime tells the first three of them in its own way. */
+	for (uint64_t event = 1; event <= 3; event++) {
+		_cleanup_buf_ struct buf change = {0};
+		add_varint(&change, 1 << 3);
+		add_varint(&change, event);
+		add_pod(&change, 2, &(struct pod){"", "", "", "other", "network", "relative"});
+		assert_int_equal(wait_for_answer(f, plugin_call(&f->runtime, "StateChange", &change))->status, 0);
+		assert_int_equal(f->answered[EVENT_RUN_SANDBOX + event - 1], 2);
+	}
 }
 
 static void what_is_not_ours_is_refused(void **state)
@@ -713,6 +740,7 @@ static void what_is_not_ours_is_refused(void **state)
 	const struct answer *a = wait_for_answer(f, plugin_call(&f->runtime, "RunPodSandbox", &bad));
 	assert_int_equal(a->status, 3);
 	assert_non_null(strstr(a->text, "pod.uid"));
+	assert_true(f->refused == 1 && f->answered[EVENT_RUN_SANDBOX] == 1);
 	assert_int_equal(wait_for_answer(f, plugin_call(&f->runtime, "UpdateContainer", NULL))->status, 12);
 	a = wait_for_answer(f, runtime_call(&f->runtime, "nri.pkg.api.v1alpha1.Other", "Configure", NULL, 0));
 	assert_int_equal(a->status, 12);
