@@ -30,26 +30,29 @@ static void on_read(const struct api_answer *answer, void *user)
 {
 	struct publisher *p = user;
 	struct slice_observed *o = publisher_find(p, p->target);
+	json_t *found = json_array_get(json_object_get(answer->body, "items"), 0);
 	int r = answer->result;
 	p->request = NULL;
 	if (api_answer_path_unknown(answer))
 		return publisher_restart(p);
-	if (r == -ENOENT && o)
+	if (r == 0 && found)
+		publisher_observe(p, found, NULL, &r);
+	else if (r == 0 && o)
 		publisher_forget(p, o);
-	else if (r == 0)
-		publisher_observe(p, answer->body, NULL, &r);
-	if (r < 0 && r != -ENOENT)
+	if (r < 0)
 		return write_fail(p, r, r == answer->result ? answer->error : "the answer is no ResourceSlice", answer->retry_after_ms);
 	/* Somebody who writes as fast as we do is not to be outrun. */
 	publisher_look_in(p, p->conflicts < CONFLICTS_MAX ? 0 : backoff_next(&p->backoff, uv_now(p->api->loop)));
 }
 
-/* 409: our copy is old. The watch may bring the new one late, so it is fetched. */
+/* 409: our copy is old. The watch may bring the new one late, so it is fetched; as a list, which we have the right to anyhow. */
 static void slice_read(struct publisher *p)
 {
 	_cleanup_buf_ struct buf path = {0};
 	p->conflicts++;
-	path_add(p, &path, p->target);
+	path_add(p, &path, NULL);
+	buf_puts(&path, "?fieldSelector=metadata.name%3D");
+	url_add(&path, p->target);
 	if (path.failed || api_send(p->api, "GET", buf_text(&path), NULL, NULL, 0, on_read, p, &p->request) < 0)
 		write_fail(p, -ENOMEM, "out of memory", 0);
 }

@@ -170,13 +170,13 @@ static void serve_delete(struct http_request *r, json_t **slot, const char *name
 	fake_answer(r, 200, json_pack("{s:s}", "kind", "Status"));
 }
 
-static void serve_list(struct http_request *r)
+/* All of them, or the one of that name. */
+static void serve_list(struct http_request *r, const char *name)
 {
 	char version[16];
 	json_t *items = json_array();
-	world->lists++;
 	for (size_t i = 0; i < SLICES_MAX; i++)
-		if (world->slices[i])
+		if (world->slices[i] && (!name || &world->slices[i] == slot_of(name)))
 			json_array_append(items, world->slices[i]);
 	snprintf(version, sizeof(version), "%d", world->version);
 	fake_answer(r, 200, json_pack("{s:{s:s}, s:o}", "metadata", "resourceVersion", version, "items", items));
@@ -184,6 +184,7 @@ static void serve_list(struct http_request *r)
 
 static void serve_slices(struct http_request *r, const char *rest)
 {
+	static const char by_name[] = "?fieldSelector=metadata.name%3D";
 	char name[128];
 	if (*rest == '?' && strstr(rest, "watch=1")) {
 		for (size_t i = 0; i < ELEMENTS(world->watches); i++)
@@ -192,18 +193,22 @@ static void serve_slices(struct http_request *r, const char *rest)
 				return;
 			}
 	}
-	if (*rest == '?')
-		return serve_list(r);
+	if (str_starts(rest, by_name)) {
+		world->gets++;
+		return serve_list(r, rest + strlen(by_name));
+	}
+	if (*rest == '?') {
+		world->lists++;
+		return serve_list(r, NULL);
+	}
 	if (!*rest)
 		return serve_create(r);
 	snprintf(name, sizeof(name), "%s", rest + 1);
 	json_t **slot = slot_of(name);
 	if (!strcmp(r->method, "PUT"))
 		return serve_update(r, slot, name);
-	if (!strcmp(r->method, "DELETE"))
-		return serve_delete(r, slot, name);
-	world->gets++;
-	fake_answer(r, slot ? 200 : 404, slot ? json_incref(*slot) : status_new(404, "NotFound", name));
+	assert_string_equal(r->method, "DELETE"); /* there is no right to get one */
+	serve_delete(r, slot, name);
 }
 
 static void fake_serve(struct http_request *r)
