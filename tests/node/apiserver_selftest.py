@@ -139,6 +139,15 @@ def test_manifests_agree():
          f"request.userInfo.username == '{API.DRIVER}'")
     same(found["ValidatingAdmissionPolicyBinding"]["spec"]["policyName"],
          policy["metadata"]["name"])
+    # A cluster that has run DRANET gives the driver these already.
+    dranet = {(verb, group, resource, name) for group, resource, name, verbs in (
+        ("", "nodes", "", "get"), ("", "events", "", "create patch update"),
+        ("resource.k8s.io", "resourceslices", "", "list watch create update delete"),
+        ("resource.k8s.io", "resourceclaims", "", "get"),
+        ("resource.k8s.io", "resourceclaims/status", "", "patch update"),
+        ("resource.k8s.io", "resourceclaims/driver", "dra.net",
+         "associated-node:patch associated-node:update")) for verb in verbs.split()}
+    same(sorted(DRIVER_RULES - dranet), [])
     expect(("patch", "resource.k8s.io", "resourceclaims/status", "") in DRIVER_RULES, DRIVER_RULES)
 
 
@@ -147,7 +156,7 @@ def test_discovery_and_unknown_paths():
     same(json.loads(body)["preferredVersion"]["version"], "v1")
     response, body = Client().request("GET", "/apis/resource.k8s.io/v1beta2/resourceslices")
     same((response.status, body), (404, b"404 page not found\n"))
-    same(Client().request("GET", SLICES + "/absent")[0].status, 404)
+    same(Client().request("GET", CLAIMS + "/absent")[0].status, 404)
 
 
 def test_older_versions():
