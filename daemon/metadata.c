@@ -81,17 +81,62 @@ size_t metadata_mounts(const struct metadata *m, const struct claim_record *reco
 	return fit;
 }
 
-/* In place: what a container has mounted is the file, not its name. Its mode lets us write it once more: the service has not the capability
- * to write what its mode forbids. */
-static int write_file(int directory_fd, size_t number, const struct buf *text)
+/* What the file says; empty where there is none yet. */
+static int read_file(int fd, struct buf *ret)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	size_t size = st.st_size > 0 ? (size_t)st.st_size : 0;
+	if (!buf_reserve(ret, size))
+		return -ENOMEM;
+	ssize_t n = pread(fd, ret->data + ret->len, size, 0);
+	if (n < 0)
+		return -errno;
+	ret->len += (size_t)n;
+	return 0;
+}
+
+static int encode(const struct metadata *m, const struct claim_record *record, const char *request, int64_t generation, size_t least,
+                  struct buf *ret)
+{
+	buf_reset(ret);
+	int r = device_metadata_encode(record, m->driver, request, generation, ret);
+	while (r == 0 && ret->len < least && !ret->failed)
+		buf_add(ret, "\n", 1);
+	return r < 0 ? r : ret->failed ? -ENOMEM : 0;
+}
+
+/* A container has the file mounted, not its name, so it is written over where it is, and somebody may be reading. It is never cut: a
+ * shorter text ends in empty lines. The room for a longer one is there before the first byte is written, and all of it is one write. Who
+ * reads in one go then finds the old text or the new one, but for the moment in which the kernel copies a page; who reads piecemeal can
+ * tell by the generation. */
+static int write_over(int fd, const struct buf *text, size_t had)
+{
+	if (text->len > had && fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)text->len) < 0 && errno != EOPNOTSUPP)
+		return -errno;
+	ssize_t n = pwrite(fd, text->data, text->len, 0);
+	return n < 0 ? -errno : (size_t)n < text->len ? -ENOSPC : 0;
+}
+
+/* Its mode lets us write it once more: the service has not the capability to write what its mode forbids. */
+static int write_file(const struct metadata *m, int directory_fd, size_t number, const struct claim_record *record, const char *request)
 {
 	char name[FILE_NAME_SIZE];
+	_cleanup_buf_ struct buf had = {0}, text = {0};
 	snprintf(name, sizeof(name), "%zu.json", number);
-	_cleanup_fd_ int fd = openat(directory_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	_cleanup_fd_ int fd = openat(directory_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd < 0)
 		return -errno;
-	ssize_t n = write(fd, text->data, text->len);
-	return n < 0 ? -errno : (size_t)n < text->len ? -ENOSPC : 0;
+	int r = read_file(fd, &had);
+	int64_t generation = r == 0 ? device_metadata_generation(buf_text(&had), had.len) : 0;
+	if (r == 0)
+		r = encode(m, record, request, generation ? generation : 1, had.len, &text);
+	if (r < 0 || (text.len == had.len && str_equal(buf_text(&text), buf_text(&had))))
+		return r;
+	if (generation)
+		r = encode(m, record, request, generation + 1, had.len, &text);
+	return r < 0 ? r : write_over(fd, &text, had.len);
 }
 
 int metadata_write(const struct metadata *m, const struct claim_record *record, struct error *e)
@@ -105,12 +150,8 @@ int metadata_write(const struct metadata *m, const struct claim_record *record, 
 	if (r == 0 && fd < 0)
 		r = -errno;
 	size_t n = r == 0 ? requests_of(record, requests) : 0;
-	for (size_t i = 0; i < n && r == 0; i++) {
-		_cleanup_buf_ struct buf text = {0};
-		r = device_metadata_encode(record, m->driver, requests[i], &text);
-		if (r == 0)
-			r = write_file(fd, i, &text);
-	}
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = write_file(m, fd, i, record, requests[i]);
 	return r < 0 ? error_set(e, r, "%s/%s: %s", m->directory, uid, strerror(-r)) : 0;
 }
 

@@ -16,7 +16,8 @@ int metadata_open(const char *state_directory, const char *driver, struct metada
 void metadata_close(struct metadata *m); /* NULL allowed */
 /* What the claim's spec is to mount: how many of `ret` are set. A NULL `m` has none. */
 size_t metadata_mounts(const struct metadata *m, const struct claim_record *record, struct cdi_mount ret[CLAIM_DEVICES_MAX]);
-/* Write all files of the claim. Quick: the state directory is on a tmpfs. */
+/* Write all files of the claim, or write them over where containers may have them mounted; one that would say the same is left alone.
+ * Quick: the state directory is on a tmpfs. */
 int metadata_write(const struct metadata *m, const struct claim_record *record, struct error *e);
 int metadata_remove(const struct metadata *m, const char *claim_uid, struct error *e); /* 0 also when there are none */
 /* Remove the files of claims that `known` denies. */

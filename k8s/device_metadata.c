@@ -72,16 +72,29 @@ static int append(struct buf *ret, json_t *object)
 	return ret->failed ? -ENOMEM : 0;
 }
 
-int device_metadata_encode(const struct claim_record *record, const char *driver, const char *request, struct buf *ret)
+/* With the subrequest that was chosen of a prioritised list: that stands in no path. */
+static const char *full_name(const struct claim_record *record, const char *request)
+{
+	char mine[REQUEST_SIZE];
+	for (size_t i = 0; i < record->n; i++) {
+		request_main(record->devices[i].request, mine);
+		if (str_equal(mine, request))
+			return record->devices[i].request;
+	}
+	return request;
+}
+
+int device_metadata_encode(const struct claim_record *record, const char *driver, const char *request, int64_t generation, struct buf *ret)
 {
 	json_t *devices = devices_encode(record, driver, request);
 	int r = json_array_size(devices) ? 0 : -ENOENT;
 	for (size_t i = 0; i < ELEMENTS(versions) && r == 0; i++) {
 		_cleanup_buf_ struct buf version = {0};
 		buf_printf(&version, "metadata.resource.k8s.io/%s", versions[i]);
-		json_t *object = json_pack("{s:s, s:s, s:{s:s, s:s, s:s, s:i}, s:[{s:s, s:O}]}", "apiVersion", buf_text(&version), "kind",
+		json_t *object = json_pack("{s:s, s:s, s:{s:s, s:s, s:s, s:I}, s:[{s:s, s:O}]}", "apiVersion", buf_text(&version), "kind",
 		                           "DeviceMetadata", "metadata", "name", record->ref.name, "namespace", record->ref.namespace_,
-		                           "uid", record->ref.uid, "generation", 1, "requests", "name", request, "devices", devices);
+		                           "uid", record->ref.uid, "generation", (json_int_t)generation, "requests", "name",
+		                           full_name(record, request), "devices", devices);
 		if (object && record->pod_claim_name[0])
 			json_object_set_new(object, "podClaimName", json_string(record->pod_claim_name));
 		r = append(ret, object);
@@ -89,4 +102,12 @@ int device_metadata_encode(const struct claim_record *record, const char *driver
 	}
 	json_decref(devices);
 	return r;
+}
+
+int64_t device_metadata_generation(const char *text, size_t len)
+{
+	json_t *object = json_loadb(text, len, JSON_DISABLE_EOF_CHECK, NULL);
+	json_int_t generation = json_integer_value(json_object_get(json_object_get(object, "metadata"), "generation"));
+	json_decref(object);
+	return generation > 0 && generation < INT64_MAX ? generation : 0;
 }

@@ -6,9 +6,11 @@
 #include "core/base/buf.h"
 #include "core/claim.h"
 
-/* One object for each version of the API, newest first, of the devices that `record` has for a request (without "/subrequest"). -ENOENT: it
- * has none; -ENOMEM. */
-int device_metadata_encode(const struct claim_record *record, const char *driver, const char *request, struct buf *ret);
+/* One object for each version of the API, newest first, of the devices that `record` has for a request (without "/subrequest").
+ * `generation` must grow with each change that a container may see. -ENOENT: it has none; -ENOMEM. */
+int device_metadata_encode(const struct claim_record *record, const char *driver, const char *request, int64_t generation, struct buf *ret);
+/* That of such a text; 0 = it is none. */
+int64_t device_metadata_generation(const char *text, size_t len);
 /* The request without its subrequest. */
 void request_main(const char *request, char ret[REQUEST_SIZE]);
 /* Where a container looks for it. */

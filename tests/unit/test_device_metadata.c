@@ -56,7 +56,8 @@ static void test_one_request(void **state)
 	static const char *const versions[] = {"metadata.resource.k8s.io/v1beta1", "metadata.resource.k8s.io/v1alpha1"};
 	_cleanup_buf_ struct buf b = {0};
 	(void)state;
-	assert_int_equal(device_metadata_encode(&record, "dra.net", "rail", &b), 0);
+	assert_int_equal(device_metadata_encode(&record, "dra.net", "rail", 7, &b), 0);
+	assert_int_equal(device_metadata_generation(buf_text(&b), b.len), 7);
 	for (size_t i = 0; i < ELEMENTS(versions); i++) {
 		json_t *object = line(buf_text(&b), i);
 		assert_string_equal(json_string_value(json_object_get(object, "apiVersion")), versions[i]);
@@ -67,7 +68,9 @@ static void test_one_request(void **state)
 		assert_int_equal(json_array_size(requests), 1);
 		json_t *request = json_array_get(requests, 0), *list = json_object_get(request, "devices"),
 		       *device = json_array_get(list, 0);
-		assert_string_equal(json_string_value(json_object_get(request, "name")), "rail");
+		assert_int_equal(json_integer_value(json_object_get(json_object_get(object, "metadata"), "generation")), 7);
+		/* What was chosen of a prioritised list stands in the file, and not in its path. */
+		assert_string_equal(json_string_value(json_object_get(request, "name")), "rail/fast");
 		assert_int_equal(json_array_size(list), 1);
 		assert_string_equal(json_string_value(json_object_get(device, "name")), "pci-0000-8a-00-0");
 		assert_string_equal(json_string_value(json_object_get(device, "driver")), "dra.net");
@@ -88,7 +91,7 @@ static void test_without_gid_and_template(void **state)
 	_cleanup_buf_ struct buf b = {0}, path = {0}, named = {0};
 	(void)state;
 	STR_COPY(record.pod_claim_name, "fabric");
-	assert_int_equal(device_metadata_encode(&record, "dra.net", "other", &b), 0);
+	assert_int_equal(device_metadata_encode(&record, "dra.net", "other", 1, &b), 0);
 	json_t *object = line(buf_text(&b), 0);
 	json_t *device = json_array_get(json_object_get(json_array_get(json_object_get(object, "requests"), 0), "devices"), 0);
 	assert_string_equal(json_string_value(json_object_get(object, "podClaimName")), "fabric");
@@ -111,8 +114,16 @@ static void test_of_nothing(void **state)
 	_cleanup_buf_ struct buf b = {0};
 	char request[REQUEST_SIZE];
 	(void)state;
-	assert_int_equal(device_metadata_encode(&record, "dra.net", "rai", &b), -ENOENT);
+	assert_int_equal(device_metadata_encode(&record, "dra.net", "rai", 1, &b), -ENOENT);
 	assert_int_equal(b.len, 0);
+	static const char *const none[] = {"",
+	                                   "{",
+	                                   "[1]",
+	                                   "{\"metadata\":{\"generation\":-1}}",
+	                                   "{\"metadata\":{\"generation\":\"1\"}}",
+	                                   "{\"metadata\":{\"generation\":9223372036854775807}}"};
+	for (size_t i = 0; i < ELEMENTS(none); i++)
+		assert_int_equal(device_metadata_generation(none[i], strlen(none[i])), 0);
 	request_main("rail/fast", request);
 	assert_string_equal(request, "rail");
 }
