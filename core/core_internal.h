@@ -92,6 +92,8 @@ struct claim {
 	int token_next;
 	uint64_t token_op;
 	uint64_t token_nodes, token_nodes_next; /* of the character devices it gives: a digest */
+	/* The same of what containers are told of their devices by the files beside it: as it is in the pod, and as it was written. */
+	uint64_t told, token_told, token_told_next;
 	struct retry token_retry;
 	/* status.devices */
 	bool status_dirty, status_told, status_gone;
@@ -266,6 +268,7 @@ bool claim_done(struct core *c, const struct event *e); /* store, forget, token,
 /* status.c */
 void status_reconcile(struct core *c, struct claim *claim);
 void status_done(struct core *c, struct claim *claim, const struct event *e);
+void status_read_back(struct claim *claim); /* the pod state of one of its devices is another */
 
 /* waiters.c */
 struct waiter *waiter_add(struct core *c, enum waiter_kind kind, uint64_t call, uint64_t deadline);

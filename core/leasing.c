@@ -75,6 +75,7 @@ void lease_applied(struct core *c, struct attachment *a, const struct event *e)
 		a->lease_failing = false;
 		if (e->done.pod)
 			a->record->pod = *e->done.pod;
+		status_read_back(a->claim);
 		claim_changed(a->claim);
 		return;
 	}
@@ -95,6 +96,12 @@ void lease_ended(struct attachment *a)
 	claim_changed(a->claim);
 }
 
+/* The disk did not take the record that says so, and perhaps never will: the kubelet's answer must not hang on it. */
+static bool lease_is_stuck(const struct claim *claim)
+{
+	return claim->store_error[0] && !claim->store_op && claim->storing >= claim->intent;
+}
+
 /* On the host, by whom nothing else is to be done with the device. As with asking, the record says so first where the link is down. */
 bool lease_return(struct core *c, struct attachment *a)
 {
@@ -106,8 +113,12 @@ bool lease_return(struct core *c, struct attachment *a)
 		claim_changed(claim);
 		claim->intent = claim->version;
 	}
-	if (claim->record.leasing && claim->stored < claim->intent)
-		return false;
+	if (claim->record.leasing && claim->stored < claim->intent) {
+		if (!lease_is_stuck(claim))
+			return false;
+		lease_ended(a); /* in its own time */
+		return true;
+	}
 	struct effect *f = move_start(c, a, EFFECT_LEASE_DROP, "");
 	f->move.leases = a->record->leases;
 	f->move.release = true;

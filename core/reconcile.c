@@ -74,8 +74,9 @@ static enum token token_wanted(const struct core *c, const struct claim *claim)
 static void token_reconcile(struct core *c, struct claim *claim)
 {
 	enum token wanted = token_wanted(c, claim);
-	uint64_t digest = token_digest(claim, wanted);
-	bool is = claim->token == (int)wanted && claim->token_nodes == digest;
+	/* A lease may change what the pod has while its containers run. */
+	uint64_t digest = token_digest(claim, wanted), told = wanted == TOKEN_FINAL ? claim->told : 0;
+	bool is = claim->token == (int)wanted && claim->token_nodes == digest && claim->token_told == told;
 	if (claim->token_op || is || !retry_due(c, claim->token_retry.at))
 		return;
 	struct effect *f = effect_add(c, EFFECT_TOKEN, true);
@@ -88,6 +89,7 @@ static void token_reconcile(struct core *c, struct claim *claim)
 	claim->token_op = f->op;
 	claim->token_next = wanted;
 	claim->token_nodes_next = digest;
+	claim->token_told_next = told;
 	claim->token_retry.at = NEVER;
 }
 
@@ -341,6 +343,7 @@ static void attachment_reconcile(struct core *c, struct attachment *a)
 static void attached(struct core *c, struct attachment *a, const struct event *e)
 {
 	a->record->pod = *e->done.pod;
+	status_read_back(a->claim);
 	STR_COPY(a->record->attached_in, a->where);
 	leases_unref(a->had);
 	a->had = leases_ref(a->record->leases);
@@ -453,8 +456,10 @@ void move_done(struct core *c, struct attachment *a, const struct event *e)
 	} else if (a->op_type == EFFECT_PROBE) {
 		a->error[0] = 0;
 		a->failures = 0;
-		if (a->place == PLACE_POD && e->done.pod)
+		if (a->place == PLACE_POD && e->done.pod) {
 			a->record->pod = *e->done.pod;
+			status_read_back(a->claim);
+		}
 	}
 	/* It was pulled, and perhaps even plugged in again, or came to the host, while the worker had its result already: look. */
 	if (attachment_is_away(a) && a->stirred && attachment_is_shown(a))
@@ -532,6 +537,7 @@ static void token_done(struct core *c, struct claim *claim, const struct event *
 	}
 	claim->token = claim->token_next;
 	claim->token_nodes = claim->token_nodes_next;
+	claim->token_told = claim->token_told_next;
 	claim->token_retry = (struct retry){.at = NEVER};
 }
 

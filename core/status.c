@@ -56,6 +56,22 @@ static uint64_t digest_rdma(uint64_t digest, const struct rdma_state *r)
 	return digest;
 }
 
+static uint64_t digest_pod(uint64_t digest, const struct pod_state *p)
+{
+	digest = digest_add(digest, p->ifname, strlen(p->ifname) + 1);
+	digest = digest_add(digest, p->mac.bytes, p->mac.length);
+	digest = digest_add(digest, p->addresses, p->n_addresses * sizeof(p->addresses[0]));
+	return digest_rdma(digest, &p->rdma);
+}
+
+/* Once, and not at each event: a node has a thousand claims. */
+void status_read_back(struct claim *claim)
+{
+	claim->told = DIGEST_SEED;
+	for (size_t i = 0; i < claim->record.n; i++)
+		claim->told = digest_pod(claim->told, &claim->record.devices[i].pod);
+}
+
 /* What a status says, so that a retry which changed nothing writes nothing. */
 static uint64_t status_digest(const struct device_status *devices, size_t n)
 {
@@ -67,10 +83,7 @@ static uint64_t status_digest(const struct device_status *devices, size_t n)
 		digest = digest_add(digest, s->message, strlen(s->message) + 1);
 		if (!s->pod)
 			continue;
-		digest = digest_add(digest, s->pod->ifname, strlen(s->pod->ifname) + 1);
-		digest = digest_add(digest, s->pod->mac.bytes, s->pod->mac.length);
-		digest = digest_add(digest, s->pod->addresses, s->pod->n_addresses * sizeof(s->pod->addresses[0]));
-		digest = digest_rdma(digest, &s->pod->rdma);
+		digest = digest_pod(digest, s->pod);
 		if (!s->leases)
 			continue;
 		digest = digest_lease(digest, &s->leases->v4);

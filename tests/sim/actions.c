@@ -48,7 +48,6 @@ void world_start(struct sim *s)
 	if (core_new(&o, &s->core) < 0)
 		abort();
 	s->epoch++;
-	s->runs++;
 	sim_say(s, "dranetd starts, %zu records", s->n_records);
 	for (size_t i = 0; i < s->n_records; i++) {
 		struct claim_record copy;
@@ -79,6 +78,7 @@ static void world_ended(struct sim *s)
 	for (int i = 0; i < DEVICES; i++) {
 		s->devices[i].half = false;
 		s->devices[i].keeper[0] = 0;
+		s->devices[i].lease_unknown |= !lease_recorded(s, i);
 	}
 	for (int i = 0; i < s->n_sandboxes; i++) {
 		s->sandboxes[i].pinned = false;
@@ -195,6 +195,7 @@ static void device_plugged(struct sim *s, int i)
 	*d = (struct wdevice){.exists = true,
 	                      .lost = d->lost,
 	                      .lease = d->lease, /* the server does not hear of it */
+	                      .lease_unknown = d->lease_unknown,
 	                      .physical = d->physical,
 	                      /* the same one, or another of the same name */
 	                      .ifindex = d->ifindex + (sim_choose(s, 3) == 2 ? 100 : 0),
@@ -417,6 +418,7 @@ void act(struct sim *s)
 /* Everything works again; whatever waits happens. Pods come to an end: containers of half of them run first. */
 void world_heal(struct sim *s)
 {
+	bool fills = s->events % 8 == 7; /* in the end, and it stays so */
 	s->calm = true;
 	s->api_down = s->disk_full = false;
 	sim_say(s, "all is calm");
@@ -459,6 +461,7 @@ void world_heal(struct sim *s)
 		if (round == 299)
 			check_rest(s, false);
 		s->over = round >= 299;
+		s->disk_full = s->over && fills;
 		uint64_t to = s->now + 200, deadline;
 		while ((deadline = core_deadline(s->core)) <= to && !*s->broken) {
 			s->now = deadline > s->now ? deadline : s->now;

@@ -394,6 +394,9 @@ static void check_rest_pod(struct sim *s, int pod)
 			    (!str_equal(d->keeper, c->ref.uid) || d->pod_lease != d->lease))
 				sim_break(s, "promise 2: nic%d of pod %d has lease %u, %s keeps %u", c->devices[i], pod, d->pod_lease,
 				          *d->keeper ? d->keeper : "nobody", d->lease);
+			if (!this_hurt && c->dhcp && device_has_netdev(s, c->devices[i]) && c->files[i] != d->pod_lease)
+				sim_break(s, "promise 6: nic%d of pod %d has lease %u, and its containers are told of %u", c->devices[i],
+				          pod, d->pod_lease, c->files[i]);
 			if (!d->exists && str_equal(d->keeper, c->ref.uid))
 				sim_break(s, "promise 3: nic%d does not exist any more, and its lease is renewed", c->devices[i]);
 			if (!d->exists && !c->gone_events)
@@ -438,8 +441,7 @@ void check_rest(struct sim *s, bool over)
 	for (int i = 0; i < DEVICES; i++) {
 		if (*s->devices[i].keeper)
 			sim_break(s, "promise 3: no pod is left, and the lease of nic%d is renewed for ever", i);
-		/* What was lent when dranetd died may not have been on disk. */
-		if (s->devices[i].lease && s->runs == 1)
+		if (s->devices[i].lease && !s->devices[i].lease_unknown)
 			sim_break(s, "promise 3: no pod is left, and the lease of nic%d was not given back", i);
 	}
 	if (busy)

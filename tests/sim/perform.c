@@ -73,6 +73,13 @@ static int held_sandbox(const struct sim *s, const char *id)
 	return n >= 0 && s->sandboxes[n].pinned ? n : -1;
 }
 
+/* A lease's number stands for its address. */
+static void read_back(struct pending *p, const struct wdevice *d)
+{
+	p->pod.n_addresses = d->pod_lease ? 1 : 0;
+	memcpy(p->pod.addresses[0].address.bytes, &d->pod_lease, sizeof(d->pod_lease));
+}
+
 static void found(const struct sim *s, struct pending *p, const struct wdevice *d, int sandbox)
 {
 	int i = device_index(p->effect.move.plan->facts.name);
@@ -84,7 +91,7 @@ static void found(const struct sim *s, struct pending *p, const struct wdevice *
 	                                                 : PLACE_GONE;
 	if (p->place == PLACE_POD) {
 		STR_COPY(p->pod.ifname, p->effect.move.plan->pod.ifname);
-		p->pod.n_addresses = 0;
+		read_back(p, d);
 		fabric_state(s, i, &p->pod.rdma);
 	}
 }
@@ -171,6 +178,7 @@ static struct leases *lease_new(struct sim *s, struct wdevice *d)
 	if (!l)
 		abort();
 	d->lease = ++s->last_lease;
+	d->lease_unknown = false;
 	l->v4 = (struct lease){.held = true, .renew = d->lease};
 	return l;
 }
@@ -205,6 +213,7 @@ static void perform_apply(struct sim *s, struct pending *p, uint32_t how)
 		p->result = p->place != PLACE_POD ? -ENODEV : -EIO;
 	else if (lease_number(p->effect.move.leases) || lease_number(p->effect.move.old)) /* what it is not told of stays */
 		lease_given(d, p->effect.move.leases);
+	read_back(p, d);
 }
 
 /* On the host, for which the link goes up for a moment. */
@@ -307,10 +316,25 @@ static struct claim_record *record_find(struct sim *s, const char *uid)
 	return NULL;
 }
 
+bool lease_recorded(const struct sim *s, int i)
+{
+	char name[DEVICE_NAME_SIZE];
+	device_name(i, name);
+	for (size_t k = 0; k < s->n_records; k++)
+		for (size_t n = 0; n < s->records[k].n; n++)
+			if (str_equal(s->records[k].devices[n].device, name) &&
+			    lease_number(s->records[k].devices[n].leases) == s->devices[i].lease)
+				return true;
+	return false;
+}
+
 static void perform_store(struct sim *s, struct pending *p, uint32_t how)
 {
 	if (how || s->disk_full) {
 		p->result = -ENOSPC;
+		for (size_t i = 0; p->record.leasing && i < p->record.n; i++)
+			if (p->record.devices[i].leases)
+				s->devices[device_index(p->record.devices[i].device)].lease_unknown = true;
 		return;
 	}
 	check_record(s, &p->record);
@@ -354,6 +378,16 @@ static void perform_claim_get(struct sim *s, struct pending *p, uint32_t how)
 	}
 }
 
+/* What they tell of a device is what the record says that it has. */
+static void files_written(const struct claim_record *r, struct wclaim *c)
+{
+	memset(c->files, 0, sizeof(c->files));
+	for (size_t k = 0; k < c->n; k++)
+		for (size_t i = 0; i < r->n; i++)
+			if (device_index(r->devices[i].device) == c->devices[k] && r->devices[i].pod.n_addresses)
+				memcpy(&c->files[k], r->devices[i].pod.addresses[0].address.bytes, sizeof(c->files[k]));
+}
+
 static void perform_token(struct sim *s, struct pending *p, uint32_t how)
 {
 	struct wclaim *c = claim_by_uid(s, p->effect.token.claim.uid, NULL);
@@ -368,6 +402,7 @@ static void perform_token(struct sim *s, struct pending *p, uint32_t how)
 	c->token_sandbox = (int)p->effect.token.sandbox_pid - 1000;
 	c->marker = p->effect.token.token == TOKEN_FINAL;
 	nodes_written(&p->effect, c);
+	files_written(&p->record, c);
 }
 
 static void perform_status(struct sim *s, struct pending *p, uint32_t how)

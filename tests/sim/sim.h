@@ -41,6 +41,7 @@ struct wdevice {
 	uint32_t lease;        /* the server's book */
 	uint32_t pod_lease;    /* what the link in the pod was given */
 	bool lease_ended;      /* by the server, and the pod was given no other since */
+	bool lease_unknown;    /* when dranetd ended no record named it, or the disk took none that would let it be given back */
 	char keeper[UID_SIZE]; /* the claim for which dranetd renews it; "" = nobody */
 	bool told;             /* the monitor told core what is true now */
 	uint32_t told_mtu;
@@ -77,6 +78,7 @@ struct wclaim {
 	unsigned token_epoch;
 	bool marker;
 	uint32_t minors[DEVICES_PER_CLAIM]; /* of the character devices it gives */
+	uint32_t files[DEVICES_PER_CLAIM];  /* of what lease the files tell that its containers have */
 	int token_sandbox;                  /* FINAL resolves only while this sandbox's process lives */
 	/* status.devices at the API server */
 	bool status_known;
@@ -123,7 +125,7 @@ struct wcall {
 
 struct pending {
 	struct effect effect;       /* owned */
-	struct claim_record record; /* STORE: a copy */
+	struct claim_record record; /* STORE, TOKEN: a copy */
 	bool performed;
 	/* the result */
 	int result;
@@ -187,7 +189,7 @@ struct sim {
 	/* the verdict */
 	char broken[256]; /* "" = all promises hold */
 	/* coverage */
-	unsigned long long transitions[16], events, attaches, crashes, reboots, runs, leases, renewals;
+	unsigned long long transitions[16], events, attaches, crashes, reboots, leases, renewals;
 };
 
 void sim_init(struct sim *s, const uint32_t *choices, size_t n, bool verbose);
@@ -224,7 +226,8 @@ bool perform_ready(const struct sim *s, size_t i); /* its queue has come to it *
 void perform_crash(struct sim *s);                 /* dranetd dies in the middle of what is at the head of the queues */
 void perform_keep(struct sim *s, const struct effect *f);
 void perform_drop(struct sim *s, const struct effect *f);
-void perform_rest(struct sim *s); /* the workers end what they were given, and nobody hears of it */
+bool lease_recorded(const struct sim *s, int i); /* on disk */
+void perform_rest(struct sim *s);                /* the workers end what they were given, and nobody hears of it */
 int record_copy(const struct claim_record *from, struct claim_record *ret);
 
 /* calls.c */

@@ -237,8 +237,8 @@ static void effect_take(struct sim *s, struct effect *f)
 	check_begin(s, f);
 	struct pending *p = &s->pending[s->n_pending++];
 	*p = (struct pending){.effect = *f};
-	if (f->type == EFFECT_STORE)
-		(void)record_copy(f->store, &p->record);
+	if (f->type == EFFECT_STORE || f->type == EFFECT_TOKEN)
+		(void)record_copy(f->type == EFFECT_STORE ? f->store : f->token.record, &p->record);
 	if (f->type == EFFECT_STATUS)
 		take_status(s, p);
 	f->type = EFFECT_TYPE_MAX; /* handed over */
