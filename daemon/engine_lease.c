@@ -117,6 +117,12 @@ static void on_asked(struct dhcp_client *c, int result, const char *error, struc
 	ask_end(a);
 }
 
+static void on_ask_declined(const char *text, void *user)
+{
+	const struct lease_ask *a = user;
+	log_lease(LOG_WARNING, a->plan, &a->claim, -EADDRINUSE, "an address that a DHCP server gave was declined: ", text);
+}
+
 static void ask_begin_work(struct worker_job *job)
 {
 	struct lease_ask *a = (struct lease_ask *)job;
@@ -135,6 +141,7 @@ static void ask_begin_done(struct worker_job *job)
 	                                     .v6 = a->plan->pod.dhcp6 == 1,
 	                                     .limit_ms = LEASE_LIMIT_MS,
 	                                     .report = on_asked,
+	                                     .declined = on_ask_declined,
 	                                     .user = a};
 	/* Stopping: the record says that the link may be up, and the next start goes on from there. */
 	if (g->stopping) {
@@ -230,6 +237,12 @@ static void on_kept(struct dhcp_client *c, int result, const char *error, struct
 		engine_feed(g, &e); /* the keeper may be gone now */
 }
 
+static void on_kept_declined(const char *text, void *user)
+{
+	const struct lease_keeper *k = user;
+	log_lease(LOG_WARNING, k->plan, &k->claim, -EADDRINUSE, "an address that a DHCP server gave was declined: ", text);
+}
+
 void perform_lease_keep(struct engine *g, struct effect *f)
 {
 	struct error e = {0};
@@ -259,6 +272,7 @@ void perform_lease_keep(struct engine *g, struct effect *f)
 	                                     .v6 = k->plan->pod.dhcp6 == 1,
 	                                     .known = f->move.leases,
 	                                     .report = on_kept,
+	                                     .declined = on_kept_declined,
 	                                     .user = k};
 	int r = dhcp_client_start(g->loop, &options, &k->client, &e);
 	if (r < 0)

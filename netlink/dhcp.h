@@ -30,6 +30,9 @@ struct dhcp_options {
 	/* result 0: `leases` (one reference, the callee's). Else -ETIMEDOUT and the like, and `error` says what was sent and what was not
 	 * answered. Never called from within dhcp_client_start(). It may close the client. */
 	void (*report)(struct dhcp_client *c, int result, const char *error, struct leases *leases, void *user);
+	/* Somebody on the link has the address that a server gave: "192.0.2.50 is in use by 02:00:00:00:00:01". It was declined, and
+	 * another one is asked for. May be NULL; it must not close the client. */
+	void (*declined)(const char *text, void *user);
 	void *user;
 };
 int dhcp_client_start(uv_loop_t *loop, const struct dhcp_options *o, struct dhcp_client **ret, struct error *e);

@@ -12,6 +12,8 @@ enum {
 	RENEW_WAIT_MAX_MS = 60000, /* 4.4.5: no more often than once in a minute … */
 	RENEW_WAIT_PART = 20,      /* … but of a short lease, once in a twentieth of it */
 	RENEW_WAIT_MIN_MS = 1000,
+	PROBES = 2,
+	PROBE_WAIT_MS = 250,
 };
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -118,6 +120,46 @@ static bool tick_lease(struct dhcp4 *d, uint64_t now, struct dhcp_send *ret)
 	return false;
 }
 
+static void send_probe(struct dhcp4 *d, uint64_t now, struct dhcp_send *ret)
+{
+	d->tries++;
+	d->deadline = now + PROBE_WAIT_MS;
+	ret->probe = d->offer.addresses[0].prefix.address;
+	ret->wanted = true;
+}
+
+static void bind_lease(struct dhcp4 *d, const struct lease *l, uint64_t now)
+{
+	d->lease = *l;
+	d->refusals = 0;
+	enter(d, DHCP4_BOUND, now);
+	d->deadline = dhcp_lease_time(&d->lease, d->lease.renew);
+}
+
+static bool tick_probe(struct dhcp4 *d, uint64_t now, struct dhcp_send *ret)
+{
+	if (d->tries < PROBES) {
+		send_probe(d, now, ret);
+		return false;
+	}
+	bind_lease(d, &d->offer, now);
+	if (d->deadline <= now) /* the answer came late, or the machine slept */
+		d->deadline = now + 1;
+	return true;
+}
+
+/* Without a lease, and not at once: a server that gives and refuses in turns, or one address again and again, is not to be asked without
+ * end. */
+static void start_over(struct dhcp4 *d, uint64_t now)
+{
+	d->refusals++;
+	d->lease = d->offer = (struct lease){0};
+	enter(d, DHCP4_SELECTING, now);
+	d->tries = d->refusals < 7 ? d->refusals : 7;
+	d->deadline = now + backoff(d);
+	d->tries = 0;
+}
+
 void dhcp4_start(struct dhcp4 *d, const struct mac *mac, const struct lease *known, bool sure, uint64_t seed, uint64_t now)
 {
 	*d = (struct dhcp4){.mac = *mac, .random = seed ? seed : 1, .deadline = now};
@@ -151,6 +193,8 @@ bool dhcp4_tick(struct dhcp4 *d, uint64_t now, struct dhcp_send *ret)
 		send_request(d, now, ret);
 		d->deadline = now + backoff(d);
 		return false;
+	case DHCP4_PROBING:
+		return tick_probe(d, now, ret);
 	case DHCP4_BOUND:
 	case DHCP4_RENEWING:
 	case DHCP4_REBINDING:
@@ -171,37 +215,62 @@ static void take_offer(struct dhcp4 *d, const struct dhcp4_answer *a, uint64_t n
 	d->deadline = now + backoff(d);
 }
 
-static bool take_ack(struct dhcp4 *d, const struct dhcp4_answer *a, const struct mac *from, uint64_t now)
+static bool take_ack(struct dhcp4 *d, const struct dhcp4_answer *a, const struct mac *from, uint64_t now, struct dhcp_send *ret)
 {
-	if (d->state == DHCP4_SELECTING || d->state == DHCP4_BOUND || !a->lease.held)
+	if (d->state == DHCP4_SELECTING || d->state == DHCP4_PROBING || d->state == DHCP4_BOUND || !a->lease.held)
 		return false;
 	if (d->state == DHCP4_REQUESTING && !ip_address_equal(&a->lease.server, &d->offer.server))
 		return false;
-	d->lease = a->lease;
-	d->lease.server_mac = *from;
-	d->refusals = 0;
-	d->lease.taken_at = d->asked; /* RFC 2131 4.4.1: the server's time may run since then */
-	enter(d, DHCP4_BOUND, now);
-	d->deadline = dhcp_lease_time(&d->lease, d->lease.renew);
-	return true;
+	struct lease l = a->lease;
+	l.server_mac = *from;
+	l.taken_at = d->asked; /* RFC 2131 4.4.1: the server's time may run since then */
+	if (d->state == DHCP4_RENEWING || d->state == DHCP4_REBINDING) {
+		bind_lease(d, &l, now);
+		return true;
+	}
+	d->offer = l;
+	enter(d, DHCP4_PROBING, now);
+	send_probe(d, now, ret);
+	return false;
 }
 
 static bool take_nak(struct dhcp4 *d, const struct dhcp4_answer *a, uint64_t now)
 {
-	if (d->state == DHCP4_SELECTING || d->state == DHCP4_BOUND)
+	if (d->state == DHCP4_SELECTING || d->state == DHCP4_PROBING || d->state == DHCP4_BOUND)
 		return false;
 	if (d->state == DHCP4_REQUESTING && !ip_address_equal(&a->lease.server, &d->offer.server))
 		return false;
 	bool held = d->lease.held;
-	d->refusals++;
 	memcpy(d->refusal, a->text, sizeof(d->refusal));
-	d->lease = d->offer = (struct lease){0};
-	enter(d, DHCP4_SELECTING, now);
-	/* A server that offers and refuses in turns is not to be asked without end. */
-	d->tries = d->refusals < 7 ? d->refusals : 7;
-	d->deadline = now + backoff(d);
-	d->tries = 0;
+	d->declined = false;
+	start_over(d, now);
 	return held;
+}
+
+/* RFC 2131 table 5: address and server are options, and the answer, of which there is none, has no address to go to. */
+static void decline(struct dhcp4 *d, const struct mac *by, uint64_t now, struct dhcp_send *ret)
+{
+	char address[IP_TEXT_MAX], mac[MAC_TEXT_MAX];
+	const struct dhcp4_request q = {.type = DHCP4_DECLINE,
+	                                .xid = dhcp_random(&d->random),
+	                                .mac = d->mac,
+	                                .requested = d->offer.addresses[0].prefix.address,
+	                                .server = d->offer.server};
+	ip_address_format(&q.requested, address);
+	mac_format(by, mac);
+	(void)snprintf(d->refusal, sizeof(d->refusal), "%.15s is in use by %.17s", address, mac);
+	d->declined = true;
+	d->declines++;
+	start_over(d, now);
+	dhcp4_encode(&q, ret);
+}
+
+void dhcp4_hear(struct dhcp4 *d, const struct arp_message *m, const struct mac *link, uint64_t now, struct dhcp_send *ret)
+{
+	*ret = (struct dhcp_send){0};
+	bool ours = mac_equal(&m->sender, link) || mac_equal(&m->sender, &d->mac);
+	if (d->state == DHCP4_PROBING && !ours && arp_claims(m, &d->offer.addresses[0].prefix.address))
+		decline(d, &m->sender, now, ret);
 }
 
 bool dhcp4_take(struct dhcp4 *d, const struct dhcp4_answer *a, const struct mac *from, uint64_t now, struct dhcp_send *ret)
@@ -210,7 +279,7 @@ bool dhcp4_take(struct dhcp4 *d, const struct dhcp4_answer *a, const struct mac 
 	if (a->xid != d->xid || !mac_equal(&a->mac, &d->mac))
 		return false;
 	if (a->type == DHCP4_ACK)
-		return take_ack(d, a, from, now);
+		return take_ack(d, a, from, now, ret);
 	if (a->type == DHCP4_NAK)
 		return take_nak(d, a, now);
 	take_offer(d, a, now, ret);
@@ -222,7 +291,11 @@ void dhcp4_describe(const struct dhcp4 *d, char text[DHCP_TEXT_SIZE])
 	char server[IP_TEXT_MAX], address[IP_TEXT_MAX];
 	ip_address_format(&d->offer.server, server);
 	ip_address_format(&d->offer.addresses[0].prefix.address, address);
-	if (d->refusals > 0)
+	if (d->state == DHCP4_PROBING)
+		snprintf(text, DHCP_TEXT_SIZE, "%s, which %s gave, was still being looked for on the link", address, server);
+	else if (d->refusals > 0 && d->declined)
+		snprintf(text, DHCP_TEXT_SIZE, "what servers gave was no use %u times: %s", d->refusals, d->refusal);
+	else if (d->refusals > 0)
 		snprintf(text, DHCP_TEXT_SIZE, "refused by a server %u times%s%s", d->refusals, d->refusal[0] ? ": " : "", d->refusal);
 	else if (d->offer.held && d->requests > 0)
 		snprintf(text, DHCP_TEXT_SIZE, "%u REQUEST for %s, which %s had offered, and %u DISCOVER were sent, and nobody confirmed",

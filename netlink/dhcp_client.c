@@ -20,6 +20,7 @@ struct channel {
 	uv_poll_t poll;
 	struct side *side;
 	int fd;
+	bool arp;
 	struct dhcp_link link;
 };
 /* One family. */
@@ -28,6 +29,7 @@ struct side {
 	bool wanted, v6;
 	bool changed;
 	struct channel *channel; /* NULL = at rest */
+	struct channel *ears;    /* for ARP, while an address is looked for */
 	struct dhcp_send send;   /* `wanted`: has not gone out yet */
 	uint64_t again;          /* when to try that again; DHCP_NEVER = not before the machine says */
 	struct error trouble;    /* why the last one did not go out */
@@ -71,16 +73,38 @@ static void on_channel_closed(uv_handle_t *handle)
 	free(handle->data);
 }
 
-static void channel_close(struct side *s)
+static void channel_close(struct channel **at)
 {
-	struct channel *ch = s->channel;
-	s->channel = NULL;
+	struct channel *ch = *at;
+	*at = NULL;
 	if (!ch)
 		return;
 	uv_poll_stop(&ch->poll);
 	close(ch->fd); /* at once: it holds the namespace */
 	ch->side = NULL;
 	uv_close((uv_handle_t *)&ch->poll, on_channel_closed);
+}
+
+static void side_close(struct side *s)
+{
+	channel_close(&s->channel);
+	channel_close(&s->ears);
+}
+
+static int hear_one(struct side *s, struct dhcp_send *send)
+{
+	const struct dhcp_options *o = &s->client->o;
+	const struct channel *ears = s->ears;
+	const struct ip_address *address = &s->v4m.offer.addresses[0].prefix.address;
+	struct arp_message m;
+	unsigned declines = s->v4m.declines;
+	int r = arp_socket_receive(ears->fd, &m);
+	/* What the link itself has, another link of the host may answer for: it will leave with the link. */
+	if (r == 0 && arp_claims(&m, address) && !arp_socket_has(ears->fd, &ears->link, address))
+		dhcp4_hear(&s->v4m, &m, &ears->link.mac, boottime_ms(), send);
+	if (s->v4m.declines != declines && o->declined)
+		o->declined(s->v4m.refusal, o->user);
+	return r == -ENOMSG || r == -EBADMSG ? 0 : r;
 }
 
 /* 0, or what the socket says when there is nothing to read. */
@@ -97,6 +121,21 @@ static int read_one(struct side *s, struct dhcp_send *send)
 	return 0;
 }
 
+static void read_some(struct channel *ch)
+{
+	struct side *s = ch->side;
+	for (int i = 0; i < READS_PER_TURN && !s->changed; i++) {
+		struct dhcp_send send = {0};
+		int r = ch->arp ? hear_one(s, &send) : read_one(s, &send);
+		if (send.wanted) {
+			s->send = send;
+			s->again = 0;
+		}
+		if (r < 0 && r != -EINTR)
+			break;
+	}
+}
+
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
 	struct channel *ch = poll->data;
@@ -107,36 +146,34 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	/* A link that went down is an error pending on the socket, which libuv takes for a bad descriptor, and stops watching. */
 	if (status < 0)
 		uv_poll_start(poll, UV_READABLE, on_readable);
-	for (int i = 0; i < READS_PER_TURN && !s->changed; i++) {
-		struct dhcp_send send = {0};
-		int r = read_one(s, &send);
-		if (send.wanted) {
-			s->send = send;
-			s->again = 0;
-		}
-		if (r < 0 && r != -EINTR)
-			break;
-	}
+	read_some(ch);
 	settle(s->client);
 }
 
-static int channel_open(struct side *s, struct error *e)
+static int socket_open(struct side *s, struct channel *ch, struct error *e)
 {
 	struct dhcp_client *c = s->client;
 	struct dhcp_place place;
+	int r = place_of(c, &place);
+	if (r < 0)
+		return error_set(e, r, "the pod's network namespace is not held any more");
+	if (ch->arp)
+		return arp_socket_open(&place, &ch->link, &ch->fd, e);
+	return s->v6 ? dhcp6_socket_open(&place, &ch->link, &ch->fd, e) : dhcp4_socket_open(&place, &c->o.mac, &ch->link, &ch->fd, e);
+}
+
+static int channel_open(struct side *s, struct channel **at, struct error *e)
+{
 	struct channel *ch = calloc(1, sizeof(*ch));
 	if (!ch)
 		return error_set(e, -ENOMEM, "out of memory");
-	int r = place_of(c, &place);
-	if (r < 0)
-		error_set(e, r, "the pod's network namespace is not held any more");
-	else
-		r = s->v6 ? dhcp6_socket_open(&place, &ch->link, &ch->fd, e) : dhcp4_socket_open(&place, &c->o.mac, &ch->link, &ch->fd, e);
+	ch->arp = at == &s->ears;
+	int r = socket_open(s, ch, e);
 	if (r < 0) {
 		free(ch);
 		return r;
 	}
-	r = uv_poll_init(c->loop, &ch->poll, ch->fd);
+	r = uv_poll_init(s->client->loop, &ch->poll, ch->fd);
 	if (r < 0) {
 		close(ch->fd);
 		free(ch);
@@ -144,7 +181,7 @@ static int channel_open(struct side *s, struct error *e)
 	}
 	ch->poll.data = ch;
 	ch->side = s;
-	s->channel = ch;
+	*at = ch;
 	uv_poll_start(&ch->poll, UV_READABLE, on_readable);
 	return 0;
 }
@@ -163,11 +200,16 @@ static const struct lease *lease_of(const struct side *s)
 
 static int try_send(struct side *s, struct error *e)
 {
-	int r = s->channel ? 0 : channel_open(s, e);
+	bool probe = s->send.probe.family != IP_NONE;
+	struct channel **at = probe ? &s->ears : &s->channel;
+	int r = *at ? 0 : channel_open(s, at, e);
 	if (r < 0)
 		return r;
-	r = s->v6 ? dhcp6_socket_send(s->channel->fd, &s->channel->link, &s->send)
-	          : dhcp4_socket_send(s->channel->fd, &s->channel->link, &s->send);
+	if (probe)
+		r = arp_socket_probe(s->ears->fd, &s->ears->link, &s->send.probe);
+	else
+		r = s->v6 ? dhcp6_socket_send(s->channel->fd, &s->channel->link, &s->send)
+		          : dhcp4_socket_send(s->channel->fd, &s->channel->link, &s->send);
 	return r < 0 ? error_set(e, r, "%s", strerror(-r)) : 0;
 }
 
@@ -184,7 +226,7 @@ static void flush(struct side *s, uint64_t now)
 	}
 	s->trouble = ours;
 	/* The link may be another by now, with another number. */
-	channel_close(s);
+	side_close(s);
 	if (s->client->o.limit_ms)
 		s->again = now + LOOK_AGAIN_MS;
 }
@@ -199,11 +241,14 @@ static void tell_link(struct side *s)
 static void tick(struct side *s, uint64_t now)
 {
 	struct dhcp_send send = {0};
+	/* Timers come first on a loop that was held up: what was answered in time counts. */
+	if (s->ears && now >= s->v4m.deadline)
+		read_some(s->ears);
 	uint64_t deadline = s->v6 ? s->v6m.deadline : s->v4m.deadline;
 	if (now < deadline)
 		return;
 	if (!s->channel && !is_bound(s))
-		(void)channel_open(s, NULL); /* told again when it is to be sent */
+		(void)channel_open(s, &s->channel, NULL); /* told again when it is to be sent */
 	tell_link(s);
 	s->changed |= s->v6 ? dhcp6_tick(&s->v6m, now, &send) : dhcp4_tick(&s->v4m, now, &send);
 	if (send.wanted) {
@@ -233,7 +278,7 @@ static void give_back(struct dhcp_client *c)
 	if (!c->started || place_of(c, &place) < 0)
 		return;
 	if (c->sides[0].wanted)
-		got.v4 = c->sides[0].v4m.lease;
+		got.v4 = c->sides[0].v4m.state == DHCP4_PROBING ? c->sides[0].v4m.offer : c->sides[0].v4m.lease;
 	if (c->sides[1].wanted)
 		got.v6 = c->sides[1].v6m.lease;
 	(void)dhcp_release(&place, &c->o.mac, &got, NULL);
@@ -258,7 +303,7 @@ static void report_failure(struct dhcp_client *c)
 	if (!c->started)
 		error_set(&e, code, "DHCP on %s: %s", c->o.place.ifname, c->trouble.text);
 	for (size_t i = 0; i < 2; i++)
-		channel_close(&c->sides[i]);
+		side_close(&c->sides[i]);
 	give_back(c);
 	c->sides[0].wanted = c->sides[1].wanted = false;
 	uv_timer_stop(&c->timer);
@@ -311,7 +356,9 @@ static void settle(struct dhcp_client *c)
 			continue;
 		flush(s, now);
 		if (is_bound(s))
-			channel_close(s);
+			channel_close(&s->channel);
+		if (!s->v6 && s->v4m.state != DHCP4_PROBING)
+			channel_close(&s->ears);
 		changed |= s->changed;
 		s->changed = false;
 	}
@@ -410,38 +457,55 @@ void dhcp_client_close(struct dhcp_client *c)
 	if (!c || c->closing)
 		return;
 	c->closing = true;
-	channel_close(&c->sides[0]);
-	channel_close(&c->sides[1]);
+	side_close(&c->sides[0]);
+	side_close(&c->sides[1]);
 	uv_timer_stop(&c->timer);
 	uv_close((uv_handle_t *)&c->timer, on_closed);
 }
 
 /* ---- release --------------------------------------------------------------------------------------------------------------------- */
 
-int dhcp_release(const struct dhcp_place *place, const struct mac *mac, const struct leases *leases, struct error *e)
+static int release4(const struct dhcp_place *place, const struct mac *mac, const struct lease *l, struct error *e)
 {
 	struct dhcp_send send;
 	struct dhcp_link link;
-	int result = 0, fd = -1;
-	uint32_t xid = (uint32_t)seed();
-	if (leases->v4.held) {
-		dhcp4_release(mac, &leases->v4, xid, &send);
-		int r = dhcp4_socket_open(place, mac, &link, &fd, e);
-		if (r == 0 && (r = dhcp4_socket_send(fd, &link, &send)) < 0)
-			error_set(e, r, "cannot release the lease on %s: %s", link.ifname, strerror(-r));
-		result = r;
-	}
-	if (fd >= 0)
+	int fd = -1;
+	dhcp4_release(mac, l, (uint32_t)seed(), &send);
+	int r = dhcp4_socket_open(place, mac, &link, &fd, e);
+	if (r < 0)
+		return r;
+	r = dhcp4_socket_send(fd, &link, &send);
+	close(fd);
+	return r < 0 ? error_set(e, r, "cannot release the lease on %s: %s", link.ifname, strerror(-r)) : 0;
+}
+
+/* A link that has just come up looks for a second or two whether somebody else has its link-local address. */
+static int release6(const struct dhcp_place *place, const struct mac *mac, const struct lease *l, struct error *e)
+{
+	struct dhcp_send send;
+	struct dhcp_link link;
+	int fd = -1;
+	dhcp6_release(mac, l, (uint32_t)seed() & 0xffffff, &send);
+	int r = dhcp6_socket_open(place, &link, &fd, e);
+	if (r == 0 && (r = dhcp6_socket_send(fd, &link, &send)) == -EADDRNOTAVAIL) {
 		close(fd);
-	fd = -1;
-	if (leases->v6.held) {
-		dhcp6_release(mac, &leases->v6, xid & 0xffffff, &send);
-		int r = dhcp6_socket_open(place, &link, &fd, e);
-		if (r == 0 && (r = dhcp6_socket_send(fd, &link, &send)) < 0)
-			error_append(e, r, "cannot release the IPv6 addresses on %s: %s", link.ifname, strerror(-r));
-		result = result < 0 ? result : r;
+		fd = -1;
+		r = dhcp6_socket_open_early(place, &link, &fd, e);
+		if (r == 0)
+			r = dhcp6_socket_send(fd, &link, &send);
 	}
-	if (fd >= 0)
-		close(fd);
-	return result;
+	if (fd < 0)
+		return r;
+	close(fd);
+	return r < 0 ? error_set(e, r, "cannot release the IPv6 addresses on %s: %s", link.ifname, strerror(-r)) : 0;
+}
+
+int dhcp_release(const struct dhcp_place *place, const struct mac *mac, const struct leases *leases, struct error *e)
+{
+	struct error four = {0}, six = {0};
+	if (leases->v4.held && release4(place, mac, &leases->v4, &four) < 0)
+		error_append(e, four.code, "%s", four.text);
+	if (leases->v6.held && release6(place, mac, &leases->v6, &six) < 0)
+		error_append(e, six.code, "%s", six.text);
+	return four.code ? four.code : six.code;
 }

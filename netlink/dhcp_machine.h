@@ -2,11 +2,13 @@
 /* The two client state machines: RFC 2131 figure 5, and RFC 8415 section 18.2 for one IA_NA. Pure: the caller brings the time, the chance
  * and the messages, sends what they want sent, and comes back at `deadline`. Of two calls at the same moment each may be the first.
  *
- * Choices: the first usable offer is taken. The address is not probed for before it is used (RFC 5227 takes seconds, in which a pod would
- * wait; servers probe themselves), so nothing is ever declined. First retries come after a second, not four, and the
- * first Solicit is not held back by the random second of RFC 8415 18.2.1, because somebody waits. */
+ * Choices: the first usable offer is taken. A new IPv4 address is looked for on the link by two ARP probes, a quarter of a second for each
+ * (RFC 2131 4.4.1; RFC 5227 would take five seconds and more), and declined when somebody has it. What comes after that, and first
+ * retries, come after a second, not ten and four, and the first Solicit is not held back by the random second of RFC 8415 18.2.1, because
+ * somebody waits. */
 #pragma once
 
+#include "netlink/arp.h"
 #include "netlink/dhcp_message.h"
 
 #define DHCP_NEVER UINT64_MAX
@@ -17,6 +19,7 @@ enum dhcp4_state {
 	DHCP4_SELECTING, /* INIT is the moment before its first DISCOVER */
 	DHCP4_REQUESTING,
 	DHCP4_REBOOTING, /* of an earlier lease: is it still good? */
+	DHCP4_PROBING,   /* it was given `offer`: does somebody else have that address? */
 	DHCP4_BOUND,
 	DHCP4_RENEWING,
 	DHCP4_REBINDING,
@@ -34,7 +37,9 @@ struct dhcp4 {
 	struct lease offer;
 	struct lease lease;           /* what is held */
 	unsigned discovers, requests; /* since the start, for people */
-	unsigned refusals;            /* since the last lease */
+	unsigned refusals;            /* since the last lease: of servers, and ours of what they gave */
+	unsigned declines;            /* of the latter, since the start */
+	bool declined;                /* the last was one of them */
 	char refusal[DHCP4_TEXT_SIZE];
 };
 /* `known` (may be NULL) is an earlier lease. With `sure` it is in use and goes on as if nothing had been between, else the server is asked
@@ -43,6 +48,8 @@ void dhcp4_start(struct dhcp4 *d, const struct mac *mac, const struct lease *kno
 /* The deadline has come, and a message that has come. True: `lease` is another, or ended. */
 bool dhcp4_tick(struct dhcp4 *d, uint64_t now, struct dhcp_send *ret);
 bool dhcp4_take(struct dhcp4 *d, const struct dhcp4_answer *a, const struct mac *from, uint64_t now, struct dhcp_send *ret);
+/* Somebody on the link spoke ARP. `link` is our own hardware address there, beside that of the machine. */
+void dhcp4_hear(struct dhcp4 *d, const struct arp_message *m, const struct mac *link, uint64_t now, struct dhcp_send *ret);
 /* What was tried in vain: "3 DISCOVER were sent and nobody answered". */
 void dhcp4_describe(const struct dhcp4 *d, char text[DHCP_TEXT_SIZE]);
 /* The message that gives a lease back. */

@@ -26,6 +26,7 @@ struct dhcp_send {
 	struct mac to;            /* IPv4: the hardware address; length 0 = broadcast. IPv6 is multicast always */
 	struct ip_address source; /* IPv4 header; IP_NONE = 0.0.0.0 */
 	struct ip_address destination;
+	struct ip_address probe; /* not IP_NONE: no message, but the question by ARP who has this address */
 	size_t n;
 	uint8_t data[DHCP_MESSAGE_MAX];
 };

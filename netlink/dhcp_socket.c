@@ -19,7 +19,7 @@
 #include "netlink/netns.h"
 
 /* An answer is at most as large as we said that we take; longer ones are for others, and cut. */
-enum { RECEIVE_SIZE = 2048 };
+enum { RECEIVE_SIZE = 2048, ADDRESSES_SEEN = 256 };
 
 /* A socket belongs to the namespace in which it was made, whichever its user is in later. */
 static int socket_in(const struct dhcp_place *place, int domain, int type, struct error *e)
@@ -202,13 +202,85 @@ int dhcp4_socket_receive(int fd, struct dhcp4_answer *ret, struct mac *ret_from)
 	return 0;
 }
 
+/* ---- ARP ------------------------------------------------------------------------------------------------------------------------- */
+
+int arp_socket_open(const struct dhcp_place *place, struct dhcp_link *ret_link, int *ret_fd, struct error *e)
+{
+	struct dhcp_link l = {0};
+	int fd = socket_in(place, AF_PACKET, SOCK_DGRAM, e);
+	if (fd < 0)
+		return fd;
+	int r = look(fd, place, &l, e);
+	const struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ARP), .sll_ifindex = l.ifindex};
+	if (r == 0 && bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+		r = error_set(e, -errno, "cannot listen for ARP on %s: %s", l.ifname, strerror(errno));
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	*ret_link = l;
+	*ret_fd = fd;
+	return 0;
+}
+
+int arp_socket_probe(int fd, const struct dhcp_link *link, const struct ip_address *address)
+{
+	uint8_t message[ARP_SIZE];
+	struct sockaddr_ll to = {
+	    .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ARP), .sll_ifindex = link->ifindex, .sll_halen = ETH_ALEN};
+	memset(to.sll_addr, 0xff, ETH_ALEN);
+	arp_encode_probe(&link->mac, address, message);
+	return sendto(fd, message, sizeof(message), MSG_NOSIGNAL, (const struct sockaddr *)&to, sizeof(to)) < 0 ? -errno : 0;
+}
+
+int arp_socket_receive(int fd, struct arp_message *ret)
+{
+	uint8_t message[RECEIVE_SIZE];
+	struct sockaddr_ll from = {0};
+	socklen_t size = sizeof(from);
+	ssize_t n = recvfrom(fd, message, sizeof(message), 0, (struct sockaddr *)&from, &size);
+	if (n < 0)
+		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	if (from.sll_pkttype == PACKET_OTHERHOST) /* and of other VLANs, as above */
+		return -ENOMSG;
+	return arp_decode(message, (size_t)n, ret);
+}
+
+bool arp_socket_has(int fd, const struct dhcp_link *link, const struct ip_address *address)
+{
+	struct ifreq q[ADDRESSES_SEEN];
+	struct ifconf all = {.ifc_len = sizeof(q), .ifc_req = q};
+	if (ioctl(fd, SIOCGIFCONF, &all) < 0)
+		return false;
+	for (size_t i = 0; i < (size_t)all.ifc_len / sizeof(q[0]); i++) {
+		const struct sockaddr_in *a = (const struct sockaddr_in *)&q[i].ifr_addr;
+		size_t name = strcspn(q[i].ifr_name, ":"); /* a label may follow */
+		if (name == strlen(link->ifname) && strncmp(q[i].ifr_name, link->ifname, name) == 0 &&
+		    memcmp(&a->sin_addr, address->bytes, 4) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* ---- DHCPv6 ---------------------------------------------------------------------------------------------------------------------- */
 
-static int bind6(int fd, const struct dhcp_link *l)
+/* RFC 4291 appendix A. */
+static void set_link_local(struct sockaddr_in6 *a, const struct dhcp_link *l)
+{
+	const uint8_t *m = l->mac.bytes;
+	const uint8_t bytes[16] = {0xfe, 0x80, [8] = m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]};
+	memcpy(&a->sin6_addr, bytes, sizeof(bytes));
+	a->sin6_scope_id = (uint32_t)l->ifindex;
+}
+
+static int bind6(int fd, const struct dhcp_link *l, bool early)
 {
 	const int on = 1, off = 0;
-	const struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons(DHCP6_CLIENT_PORT)};
-	if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, l->ifname, (socklen_t)strlen(l->ifname)) < 0 ||
+	struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons(DHCP6_CLIENT_PORT)};
+	if (early)
+		set_link_local(&address, l);
+	if ((early && setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof(on)) < 0) ||
+	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, l->ifname, (socklen_t)strlen(l->ifname)) < 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
 	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0 ||
 	    setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, &off, sizeof(off)) < 0 ||
@@ -217,14 +289,14 @@ static int bind6(int fd, const struct dhcp_link *l)
 	return 0;
 }
 
-int dhcp6_socket_open(const struct dhcp_place *place, struct dhcp_link *ret_link, int *ret_fd, struct error *e)
+static int open6(const struct dhcp_place *place, bool early, struct dhcp_link *ret_link, int *ret_fd, struct error *e)
 {
 	struct dhcp_link l = {0};
 	int fd = socket_in(place, AF_INET6, SOCK_DGRAM, e);
 	if (fd < 0)
 		return fd;
 	int r = look(fd, place, &l, e);
-	if (r == 0 && (r = bind6(fd, &l)) < 0)
+	if (r == 0 && (r = bind6(fd, &l, early)) < 0)
 		error_set(e, r, "cannot listen for DHCPv6 on %s: %s", l.ifname, strerror(-r));
 	if (r < 0) {
 		close(fd);
@@ -233,6 +305,16 @@ int dhcp6_socket_open(const struct dhcp_place *place, struct dhcp_link *ret_link
 	*ret_link = l;
 	*ret_fd = fd;
 	return 0;
+}
+
+int dhcp6_socket_open(const struct dhcp_place *place, struct dhcp_link *ret_link, int *ret_fd, struct error *e)
+{
+	return open6(place, false, ret_link, ret_fd, e);
+}
+
+int dhcp6_socket_open_early(const struct dhcp_place *place, struct dhcp_link *ret_link, int *ret_fd, struct error *e)
+{
+	return open6(place, true, ret_link, ret_fd, e);
 }
 
 int dhcp6_socket_send(int fd, const struct dhcp_link *link, const struct dhcp_send *s)

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "core/base/error.h"
+#include "netlink/arp.h"
 #include "netlink/dhcp_message.h"
 
 /* Where a link is: `netns_fd` -1 = in the namespace of the calling thread. The name decides; when it is not there, the number does, if it
@@ -31,8 +32,16 @@ int dhcp_link_look(const struct dhcp_place *place, struct dhcp_link *ret, struct
 /* `mac` is the chaddr of the answers that are wanted. */
 int dhcp4_socket_open(const struct dhcp_place *place, const struct mac *mac, struct dhcp_link *ret_link, int *ret_fd, struct error *e);
 int dhcp6_socket_open(const struct dhcp_place *place, struct dhcp_link *ret_link, int *ret_fd, struct error *e);
+/* For one message that nobody answers: from the link-local address that the link would have, also while that is tentative. */
+int dhcp6_socket_open_early(const struct dhcp_place *place, struct dhcp_link *ret_link, int *ret_fd, struct error *e);
 int dhcp4_socket_send(int fd, const struct dhcp_link *link, const struct dhcp_send *s);
 int dhcp6_socket_send(int fd, const struct dhcp_link *link, const struct dhcp_send *s);
 /* -EAGAIN: nothing there; -ENOMSG, -EBADMSG: something else was. `ret_from`: the sender's hardware address. */
 int dhcp4_socket_receive(int fd, struct dhcp4_answer *ret, struct mac *ret_from);
 int dhcp6_socket_receive(int fd, uint32_t iaid, struct dhcp6_answer *ret);
+/* ARP on the link, and of it what our own probes may bring. */
+int arp_socket_open(const struct dhcp_place *place, struct dhcp_link *ret_link, int *ret_fd, struct error *e);
+int arp_socket_probe(int fd, const struct dhcp_link *link, const struct ip_address *address);
+int arp_socket_receive(int fd, struct arp_message *ret); /* as above */
+/* Whether the link has this IPv4 address, among the first 256 of its namespace. */
+bool arp_socket_has(int fd, const struct dhcp_link *link, const struct ip_address *address);

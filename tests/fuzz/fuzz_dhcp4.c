@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DHCPv4: packets through headers, options and the state machine, at times that the input chooses. Input: records of a length (two bytes),
- * how much later it comes in seconds (two bytes) and the packet; the fields by which an answer is known for ours are set right in every
- * other one. */
+/* DHCPv4: packets through headers, options, ARP and the state machine, at times that the input chooses. Input: records of a length (two
+ * bytes), how much later it comes in seconds (two bytes) and the packet; the fields by which an answer is known for ours are set right in
+ * every other one. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,6 +53,16 @@ static void run_until(struct dhcp4 *d, uint64_t now)
 	}
 }
 
+static void hear(struct dhcp4 *d, const uint8_t *message, size_t n, uint64_t now)
+{
+	struct arp_message m;
+	struct dhcp_send s = {0};
+	if (arp_decode(message, n, &m) < 0)
+		return;
+	dhcp4_hear(d, &m, &theirs, now, &s);
+	check_machine(d, &s, now);
+}
+
 static void give(struct dhcp4 *d, uint8_t *message, size_t n, bool fit, uint64_t now)
 {
 	struct dhcp4_answer a;
@@ -89,6 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			memcpy(copy, bytes, n);
 		if (copy) {
 			give(&d, copy, n, i % 2 == 0, now);
+			hear(&d, copy, n, now);
 			if (dhcp4_unframe(copy, n, i & 1, &payload, &len) == 0)
 				require(payload >= copy && payload + len <= copy + n);
 		}

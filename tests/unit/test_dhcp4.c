@@ -220,6 +220,22 @@ static void take(struct dhcp4 *d, struct reply r, uint64_t now, bool changes, st
 	assert_int_equal(dhcp4_take(d, &a, &server_mac, now, ret), changes);
 }
 
+/* Nobody answers: after two questions the lease is held. `s` is what came of the ACK. */
+static void probed(struct dhcp4 *d, struct dhcp_send *s)
+{
+	uint64_t begun = d->deadline - 250;
+	assert_int_equal(d->state, DHCP4_PROBING);
+	assert_true(s->wanted && is_ip(&s->probe, "192.0.2.50"));
+	assert_false(d->lease.held);
+	assert_false(dhcp4_tick(d, d->deadline, s));
+	assert_true(s->wanted && is_ip(&s->probe, "192.0.2.50"));
+	assert_true(dhcp4_tick(d, d->deadline, s));
+	assert_false(s->wanted);
+	assert_int_equal(d->state, DHCP4_BOUND);
+	assert_true(d->lease.held);
+	assert_true(d->deadline > begun + 500);
+}
+
 /* A machine that was bound at `now`, 100 s into its life. */
 static struct dhcp4 bound(uint32_t seconds)
 {
@@ -233,9 +249,8 @@ static struct dhcp4 bound(uint32_t seconds)
 	assert_int_equal(type_of(&s), DHCP4_REQUEST);
 	assert_memory_equal(s.data + 252, "\x32\x04\xc0\x00\x02\x32\x36\x04\xc0\x00\x02\x01", 12); /* address, server */
 	assert_int_equal(s.to.length, 0);
-	take(&d, usual_reply(DHCP4_ACK, d.xid, "192.0.2.50", seconds), 100200, true, &s);
-	assert_false(s.wanted);
-	assert_int_equal(d.state, DHCP4_BOUND);
+	take(&d, usual_reply(DHCP4_ACK, d.xid, "192.0.2.50", seconds), 100200, false, &s);
+	probed(&d, &s);
 	assert_int_equal(d.lease.taken_at, 100100);
 	assert_true(mac_equal(&d.lease.server_mac, &server_mac));
 	return d;
@@ -355,9 +370,120 @@ static void test_refused_in_another_year(void **state)
 		now = d.deadline;
 		dhcp4_tick(&d, now, &s);
 		take(&d, usual_reply(DHCP4_OFFER, d.xid, "192.0.2.50", 3600), now, false, &s);
-		take(&d, usual_reply(DHCP4_ACK, d.xid, "192.0.2.50", 3600), now, true, &s);
-		assert_int_equal(d.state, DHCP4_BOUND);
+		take(&d, usual_reply(DHCP4_ACK, d.xid, "192.0.2.50", 3600), now, false, &s);
+		probed(&d, &s);
 	}
+}
+
+/* ---- ARP ------------------------------------------------------------------------------------------------------------------------- */
+
+static void test_arp_bytes(void **state)
+{
+	(void)state;
+	static const uint8_t probe[ARP_SIZE] = {0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0x0a, 1, [24] = 192, 0, 2, 50};
+	uint8_t bytes[ARP_SIZE + 18] = {0}; /* padded to the least length of a frame */
+	struct arp_message m;
+	const struct ip_address address = ip("192.0.2.50"), other = ip("192.0.2.51");
+	arp_encode_probe(&test_mac, &address, bytes);
+	assert_memory_equal(bytes, probe, sizeof(probe));
+	assert_int_equal(arp_decode(bytes, sizeof(bytes), &m), 0);
+	assert_true(m.probe && mac_equal(&m.sender, &test_mac) && is_ip(&m.target_ip, "192.0.2.50"));
+	assert_true(arp_claims(&m, &address) && !arp_claims(&m, &other));
+	for (size_t n = 0; n < ARP_SIZE; n++)
+		assert_int_equal(arp_decode(bytes, n, &m), -EBADMSG);
+	/* A reply, by which the one who is asked says that he has it; a request by one who has another, who asks for it. */
+	memcpy(bytes + 14, "\xc0\x00\x02\x33", 4);
+	assert_int_equal(arp_decode(bytes, sizeof(bytes), &m), 0);
+	assert_true(arp_claims(&m, &other) && !arp_claims(&m, &address));
+	bytes[7] = 2;
+	assert_int_equal(arp_decode(bytes, sizeof(bytes), &m), 0);
+	assert_true(arp_claims(&m, &other) && !arp_claims(&m, &address));
+	static const uint8_t wrong[] = {1, 2, 4, 5, 7}; /* hardware, protocol, lengths, operation */
+	for (size_t i = 0; i < sizeof(wrong); i++) {
+		uint8_t copy[sizeof(bytes)];
+		memcpy(copy, bytes, sizeof(copy));
+		copy[wrong[i]] += 7;
+		assert_int_equal(arp_decode(copy, sizeof(copy), &m), -ENOMSG);
+	}
+}
+
+/* Up to the first question, at 300. */
+static struct dhcp4 probing(void)
+{
+	struct dhcp4 d;
+	struct dhcp_send s;
+	dhcp4_start(&d, &test_mac, NULL, false, 1, 0);
+	dhcp4_tick(&d, 0, &s);
+	take(&d, usual_reply(DHCP4_OFFER, d.xid, "192.0.2.50", 3600), 100, false, &s);
+	take(&d, usual_reply(DHCP4_ACK, d.xid, "192.0.2.50", 3600), 300, false, &s);
+	assert_int_equal(d.state, DHCP4_PROBING);
+	return d;
+}
+
+static void test_declined(void **state)
+{
+	(void)state;
+	static const uint8_t options[] = {53, 1, 4, 61, 7, 1, 2, 0, 0, 0, 0x0a, 1, 50, 4, 192, 0, 2, 50, 54, 4, 192, 0, 2, 1, 255};
+	struct dhcp4 d = probing();
+	struct dhcp_send s;
+	char text[DHCP_TEXT_SIZE];
+	struct arp_message m = {.sender = server_mac, .sender_ip = ip("192.0.2.50"), .target_ip = ip("192.0.2.50")};
+	uint32_t xid = d.xid;
+	dhcp4_describe(&d, text);
+	assert_string_equal(text, "192.0.2.50, which 192.0.2.1 gave, was still being looked for on the link");
+	dhcp4_hear(&d, &m, &test_mac, 400, &s);
+	assert_true(s.wanted);
+	assert_int_equal(s.probe.family, IP_NONE);
+	assert_memory_equal(s.data + 240, options, sizeof(options));
+	assert_memory_equal(s.data + 12, "\0\0\0\0", 4); /* no ciaddr */
+	assert_int_equal(s.to.length, 0);
+	assert_int_equal(s.source.family, IP_NONE);
+	assert_int_equal(d.state, DHCP4_SELECTING);
+	assert_false(d.lease.held);
+	assert_int_equal(d.declines, 1);
+	assert_true(d.deadline >= 400 + 750);
+	dhcp4_describe(&d, text);
+	assert_string_equal(text, "what servers gave was no use 1 times: 192.0.2.50 is in use by 02:00:00:00:0b:02");
+	dhcp4_hear(&d, &m, &test_mac, 410, &s); /* the second question is answered, too */
+	assert_false(s.wanted);
+	dhcp4_tick(&d, d.deadline, &s);
+	assert_int_equal(type_of(&s), DHCP4_DISCOVER);
+	assert_int_not_equal(d.xid, xid);
+	/* The same one again: less and less often. */
+	uint64_t now = d.deadline;
+	take(&d, usual_reply(DHCP4_OFFER, d.xid, "192.0.2.50", 3600), now, false, &s);
+	take(&d, usual_reply(DHCP4_ACK, d.xid, "192.0.2.50", 3600), now, false, &s);
+	dhcp4_hear(&d, &m, &test_mac, now, &s);
+	assert_int_equal(type_of(&s), DHCP4_DECLINE);
+	assert_true(d.deadline >= now + 1500);
+}
+
+static void test_what_is_no_conflict(void **state)
+{
+	(void)state;
+	static const struct mac link = {6, {0x02, 0, 0, 0, 0x0a, 0x77}};
+	struct dhcp_send s;
+	const struct arp_message rows[] = {
+	    {.sender = test_mac, .sender_ip = ip("192.0.2.50"), .target_ip = ip("192.0.2.50")},               /* what the pod had */
+	    {.probe = true, .sender = link, .sender_ip = ip("0.0.0.0"), .target_ip = ip("192.0.2.50")},       /* our own, reflected */
+	    {.sender = server_mac, .sender_ip = ip("192.0.2.1"), .target_ip = ip("192.0.2.50")},              /* the server asks itself */
+	    {.probe = true, .sender = server_mac, .sender_ip = ip("0.0.0.0"), .target_ip = ip("192.0.2.51")}, /* another address */
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct dhcp4 d = probing();
+		dhcp4_hear(&d, &rows[i], &link, 400, &s);
+		assert_false(s.wanted);
+		assert_int_equal(d.state, DHCP4_PROBING);
+	}
+	/* Two who look for it at the same time: neither is to have it. */
+	struct arp_message m = {.probe = true, .sender = server_mac, .sender_ip = ip("0.0.0.0"), .target_ip = ip("192.0.2.50")};
+	struct dhcp4 d = probing();
+	dhcp4_hear(&d, &m, &link, 400, &s);
+	assert_int_equal(type_of(&s), DHCP4_DECLINE);
+	/* What is held is defended by the pod's own kernel. */
+	d = bound(3600);
+	dhcp4_hear(&d, &m, &link, 200000, &s);
+	assert_int_equal(d.state, DHCP4_BOUND);
 }
 
 static void test_renewed(void **state)
@@ -476,8 +602,8 @@ static void test_rebooted(void **state)
 	assert_int_equal(type_of(&s), DHCP4_REQUEST);
 	assert_memory_equal(s.data + 252, "\x32\x04\xc0\x00\x02\x32\x39", 7); /* the address, and no server */
 	assert_false(d.lease.held);
-	take(&d, usual_reply(DHCP4_ACK, d.xid, "192.0.2.50", 3600), 200100, true, &s);
-	assert_true(d.lease.held);
+	take(&d, usual_reply(DHCP4_ACK, d.xid, "192.0.2.50", 3600), 200100, false, &s);
+	probed(&d, &s);
 	/* Nobody knows it any more, or says so. */
 	dhcp4_start(&d, &test_mac, &from.lease, false, 1, 200000);
 	for (int i = 0; i < 2; i++)
@@ -508,6 +634,9 @@ int main(void)
 	    cmocka_unit_test(test_silent_after_the_offer),
 	    cmocka_unit_test(test_refused),
 	    cmocka_unit_test(test_refused_in_another_year),
+	    cmocka_unit_test(test_arp_bytes),
+	    cmocka_unit_test(test_declined),
+	    cmocka_unit_test(test_what_is_no_conflict),
 	    cmocka_unit_test(test_renewed),
 	    cmocka_unit_test(test_rebound),
 	    cmocka_unit_test(test_expired),

@@ -28,7 +28,14 @@ struct lan {
 	int result;
 	char error[ERROR_TEXT_MAX];
 	struct leases *leases;
+	char declined[ERROR_TEXT_MAX]; /* the last */
 };
+
+static void on_declined(const char *text, void *user)
+{
+	struct lan *l = user;
+	STR_CUT(l->declined, text);
+}
 
 static void on_report(struct dhcp_client *c, int result, const char *error, struct leases *leases, void *user)
 {
@@ -139,6 +146,7 @@ static void ask(struct lan *l, const struct attach_plan *p, const struct leases 
 	                         .known = known,
 	                         .limit_ms = limit_ms,
 	                         .report = on_report,
+	                         .declined = on_declined,
 	                         .user = l};
 	if (mover_lease_begin(l->w->mover, p, &o.place, &e) < 0)
 		fail_msg("%s", e.text);
@@ -263,6 +271,32 @@ static void test_renewal_and_release(void **state)
 	host_state_free(&p.host);
 }
 
+/* It went down after it was asked over: its link-local address is new, and the kernel looks for others who have it. */
+static void test_release_over_a_link_that_was_down(void **state)
+{
+	struct lan *l = *state;
+	struct attach_plan p = dhcp_plan(l, true);
+	struct dhcp_place place;
+	struct dhcp_link link;
+	struct error e = {0};
+	start_server(l, both);
+	ask(l, &p, NULL, 20000);
+	if (l->result < 0)
+		fail_msg("%s", l->error);
+	host("echo 1 > /proc/sys/net/ipv6/conf/nic0/accept_dad");
+	if (mover_lease_begin(l->w->mover, &p, &place, &e) < 0)
+		fail_msg("%s", e.text);
+	while (dhcp_link_look(&place, &link, &e) == 0 && !link.running)
+		usleep(1000);
+	host("timeout 10 sh -c 'until ip -6 addr show dev nic0 tentative | grep -q fe80; do sleep 0.01; done'");
+	if (dhcp_release(&place, &p.host.mac, l->leases, &e) < 0)
+		fail_msg("%s", e.text);
+	wait_for_log(l, "DHCPRELEASE(srv0) 192.0.2");
+	wait_for_log(l, "release received"); /* DHCPv6 */
+	assert_int_equal(mover_lease_end(l->w->mover, &p, &e), 0);
+	host_state_free(&p.host);
+}
+
 /* The pod's link has another address than the host's: the answer cannot come to it. */
 static void test_mac_of_the_pod(void **state)
 {
@@ -332,6 +366,54 @@ static void test_no_carrier(void **state)
 	ask(l, &p, NULL, 300);
 	assert_int_equal(l->result, -ETIMEDOUT);
 	assert_string_equal(l->error, "DHCP on nic0: the link has no carrier");
+	host_state_free(&p.host);
+}
+
+/* Somebody who was not given it by the server. */
+static const char squatted[] = "--dhcp-range=192.0.2.60,192.0.2.60,255.255.255.0,2m --dhcp-host=02:00:00:00:0a:01,192.0.2.50";
+
+static void test_address_is_in_use(void **state)
+{
+	struct lan *l = *state;
+	struct attach_plan p = dhcp_plan(l, false);
+	in_pod(l->server, "ip addr add 192.0.2.50/32 dev lo");
+	start_server(l, squatted);
+	ask(l, &p, NULL, 20000);
+	if (l->result < 0)
+		fail_msg("%s", l->error);
+	assert_true(is_ip(&l->leases->v4.addresses[0].prefix.address, "192.0.2.60"));
+	assert_non_null(strstr(l->declined, "192.0.2.50 is in use by "));
+	wait_for_log(l, "DHCPDECLINE(srv0) 192.0.2.50");
+	host_state_free(&p.host);
+}
+
+/* No other is to be had. */
+static void test_all_addresses_are_in_use(void **state)
+{
+	struct lan *l = *state;
+	struct attach_plan p = dhcp_plan(l, false);
+	in_pod(l->server, "ip addr add 192.0.2.50/32 dev lo; ip addr add 192.0.2.60/32 dev lo");
+	start_server(l, squatted);
+	ask(l, &p, NULL, 4000);
+	assert_int_equal(l->result, -ETIMEDOUT);
+	assert_non_null(strstr(l->error, "DHCPv4 on nic0: what servers gave was no use "));
+	assert_non_null(strstr(l->error, " is in use by "));
+	host_state_free(&p.host);
+}
+
+/* The host's own address goes with the device, whoever answers for it meanwhile: another link of the host does. */
+static void test_address_of_the_host(void **state)
+{
+	struct lan *l = *state;
+	host("ip addr add 192.0.2.50/24 dev nic0");
+	struct attach_plan p = dhcp_plan(l, false);
+	in_pod(l->server, "ip addr add 192.0.2.50/32 dev lo");
+	start_server(l, squatted);
+	ask(l, &p, NULL, 20000);
+	if (l->result < 0)
+		fail_msg("%s", l->error);
+	assert_true(is_ip(&l->leases->v4.addresses[0].prefix.address, "192.0.2.50"));
+	assert_string_equal(l->declined, "");
 	host_state_free(&p.host);
 }
 
@@ -584,11 +666,15 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    lan_test(test_lease_of_a_link_that_is_down),
 	    lan_test(test_renewal_and_release),
+	    lan_test(test_release_over_a_link_that_was_down),
 	    lan_test(test_mac_of_the_pod),
 	    lan_test(test_renamed_while_it_asks),
 	    lan_test(test_nobody_answers),
 	    lan_test(test_one_family_answers),
 	    lan_test(test_no_carrier),
+	    lan_test(test_address_is_in_use),
+	    lan_test(test_all_addresses_are_in_use),
+	    lan_test(test_address_of_the_host),
 	    lan_test(test_earlier_lease_is_confirmed_or_not),
 	    lan_test(test_leases_change_in_the_pod),
 	    lan_test(test_configured_routes_outlive_a_lease),
