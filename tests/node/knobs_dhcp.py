@@ -12,6 +12,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+from cluster import DRIVER, FABRIC  # noqa: E402
 from cluster_cases import Lane, Skip, expect, refused, same  # noqa: E402
 from knobs_dhcp_servers import Dhcpd, Dnsmasq  # noqa: E402
 from kubelet import KubeletError, PodFailed  # noqa: E402
@@ -82,6 +83,14 @@ def seen_inside(pod, *command):
     status, out, err = LANE.cluster.kubelet.exec(pod, ["busybox", *command])
     same(status, 0, err)
     return out
+
+
+def told_inside(pod, claim):
+    """What the file says that a container has mounted: its generation, and the addresses of its device."""
+    path = f"/var/run/kubernetes.io/dra-device-attributes/resourceclaims/{claim}/nic/{DRIVER}-metadata.json"
+    newest = json.loads(seen_inside(pod, "cat", path).splitlines()[0])
+    device, = newest["requests"][0]["devices"]
+    return newest["metadata"]["generation"], device["networkData"].get("ips", [])
 
 
 @contextlib.contextmanager
@@ -183,15 +192,23 @@ def test_server_away_until_the_end_and_another_one_comes():
         pod = started("lost", "nic0", {"name": "net1", "dhcp": True})
         same(list(addresses(pod, "-4")), ["192.0.2.50/24"])
         cluster.check_status("lost", "net1", ["192.0.2.50/24"])
+        same(told_inside(pod, "lost"), (1, ["192.0.2.50/24"]))
     cluster.wait(lambda: not addresses(pod, "-4"), 30, "the address to be taken away")
     expect("net1" not in in_pod(pod, "ip", "-4", "route"), "a route of the lease is there")
     cluster.check_status("lost", "net1", [])
     same(data("lost"), {})
+    cluster.wait(lambda: told_inside(pod, "lost") == (2, []), 10, "the file in the container to say so")
     with Dhcpd(cluster, "nic0p", 12, "192.0.2.70", "192.0.2.70") as server:
         cluster.wait(lambda: addresses(pod, "-4"), 90, "a new address")
         same(list(addresses(pod, "-4")), ["192.0.2.70/24"])
         cluster.check_status("lost", "net1", ["192.0.2.70/24"])
         same(data("lost")["ipv4"]["addresses"], ["192.0.2.70/24"])
+        cluster.wait(lambda: told_inside(pod, "lost") == (3, ["192.0.2.70/24"]), 10, "the file in the container to say so")
+        cluster.kill_dranetd()
+        cluster.restart_dranetd()
+        asked = server.count("DHCPREQUEST for 192.0.2.70 ")
+        server.wait_for("DHCPREQUEST for 192.0.2.70 ", asked + 1, 20)
+        same(told_inside(pod, "lost"), (3, ["192.0.2.70/24"]), "neither a start nor a renewal is a change")
         cluster.kubelet.stop_pod(pod)
         server.wait_for("DHCPRELEASE of 192.0.2.70")
     cluster.check_home("nic0", before)
@@ -260,8 +277,61 @@ def test_given_back_by_a_pod_that_never_ran():
         cluster.check_home("nic0", before)
         cluster.kubelet.stop_pod(pod)
         server.wait_for("DHCPRELEASE(nic0p) 192.0.2.")
+        server.wait_for("release received")
     cluster.check_home("nic0", before)
     gone("nic0", "never")
+
+
+def test_pod_stopped_while_the_driver_is_away():
+    """The leases are given back by the next start, from the host."""
+    need("dnsmasq")
+    cluster = LANE.cluster
+    before = nic("nic0")
+    with Dnsmasq(cluster, "nic0p", RANGE4, RANGE6) as server:
+        pod = started("away", "nic0", {"name": "net1", "dhcp": True, "dhcp6": True})
+        cluster.kill_dranetd()
+        # As the kernel does with hardware when a namespace ends: a veth would end with it.
+        in_pod(pod, "ip", "link", "set", "net1", "netns", "1")
+        cluster.kubelet.kill_pod(pod)
+        same(len(server.leased()), 2)
+        cluster.restart_dranetd()
+        cluster.kubelet.stop_pod(pod)
+        server.wait_for("DHCPRELEASE(nic0p) 192.0.2.")
+        server.wait_for("release received")
+        cluster.wait(lambda: not server.leased(), 10, "the leases to be free")
+    cluster.check_home("nic0", before)
+    gone("nic0", "away")
+
+
+@contextlib.contextmanager
+def squatter(address):
+    """The machine at the other end has an address that it was not given."""
+    net = LANE.cluster.net
+    net.ip("-n", FABRIC, "link", "set", "lo", "up")
+    net.ip("-n", FABRIC, "addr", "add", f"{address}/32", "dev", "lo")
+    try:
+        yield
+    finally:
+        net.ip("-n", FABRIC, "addr", "del", f"{address}/32", "dev", "lo")
+
+
+def test_address_that_somebody_has():
+    """It is declined, and the pod gets another one."""
+    need("dnsmasq")
+    cluster = LANE.cluster
+    before = nic("nic0")
+    mac = before["address"]
+    # On the link of the server it would be the server's own, which it gives to nobody; a machine answers for all of its links.
+    with squatter("192.0.2.77"), Dnsmasq(cluster, "nic0p", RANGE4, f"--dhcp-host={mac},192.0.2.77") as server:
+        pod = started("taken", "nic0", {"name": "net1", "dhcp": True})
+        server.wait_for(f"DHCPDECLINE(nic0p) 192.0.2.77 {mac}")
+        address, = addresses(pod, "-4")
+        expect(re.fullmatch(r"192\.0\.2\.[5-9]\d/24", address) and address != "192.0.2.77/24", address)
+        expect("192.0.2.77 is in use by " in cluster.dranetd_log(), "nobody was told")
+        cluster.ping(pod, "192.0.2.1")
+        cluster.kubelet.stop_pod(pod)
+    cluster.check_home("nic0", before)
+    gone("nic0", "taken")
 
 
 def ended_while_it_asks(end):
