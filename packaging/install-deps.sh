@@ -3,7 +3,7 @@
 # install-deps.sh - install what building and testing dranetd needs on a bare Debian 12.
 #
 # Debian's own packages and nothing else. Prints what is missing before it installs it, and asks the archive for nothing when all is
-# there. --list prints the whole list and changes nothing.
+# there. --list prints the whole list and changes nothing; --build installs what building the daemon alone needs.
 set -euo pipefail
 
 build=(
@@ -28,6 +28,9 @@ machine=( # the emulated machine of tests/vm: what builds a kernel's modules; th
 	make xz-utils libelf1 util-linux
 )
 packages=("${build[@]}" "${check[@]}" "${node[@]}" "${machine[@]}")
+if [ "${1:-}" = --build ]; then
+	packages=("${build[@]}")
+fi
 
 if [ "${1:-}" = --list ]; then
 	printf '%s\n' "${packages[@]}"
