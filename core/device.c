@@ -25,7 +25,8 @@ enum presence {
 enum field { FIELD_TEXT, FIELD_MAC, FIELD_I32, FIELD_U32, FIELD_BOOL, FIELD_NUMA, FIELD_RDMA_PROTOCOL };
 
 #define FIRST_OF_OURS "dra.net/linkSpeed"
-/* DRANET's (dranet-behaviour §2.6), then those of our own. A PF and a VF have no more than ATTRIBUTES_MAX of them, see below. */
+/* DRANET's (dranet-behaviour §2.6), then those of our own, what is needed most first: one attribute too many and the API server refuses the
+ * whole slice, so where there is no room the last ones are left out. A VF of which all is known has 32. */
 static const struct row {
 	const char *name;
 	enum field field;
@@ -69,20 +70,18 @@ static const struct row {
      "the same as `dra.net/numaNode`; with the gate a list: the node, then those as near to it on its socket"},
     {FIRST_OF_OURS, FIELD_U32, offsetof(struct device_facts, speed), NOT_ZERO,
      "speed of the link in Mb/s, as the driver says when the link comes up; not of virtual links"},
-    {"dra.net/driver", FIELD_TEXT, offsetof(struct device_facts, driver), NOT_EMPTY,
-     "driver of the PCI function, else of the device on its bus (`virtio_net`, `hv_netvsc`, `r8152`)"},
-    {"dra.net/firmwareVersion", FIELD_TEXT, offsetof(struct device_facts, firmware), NOT_EMPTY,
-     "version of the firmware as `ethtool -i` shows it"},
-    {"dra.net/switchID", FIELD_TEXT, offsetof(struct device_facts, switch_id), NOT_EMPTY,
-     "the switch in the hardware that it is a port of, hexadecimal: the same for all ports of one"},
+    {"dra.net/rdmaProtocol", FIELD_RDMA_PROTOCOL, offsetof(struct device_facts, rdma_protocol), WITH_RDMA_PROTOCOL,
+     "`ib`, `roce`, `iwarp`, `usnic`, `opa`"},
     {"dra.net/pfName", FIELD_TEXT, offsetof(struct device_facts, pf_ifname), OF_VF, "interface of the PF"},
     {"dra.net/pfPciAddress", FIELD_TEXT, offsetof(struct device_facts, pf_address), OF_VF, "PCI address of the PF"},
     {"dra.net/vfIndex", FIELD_I32, offsetof(struct device_facts, vf_index), OF_VF_INDEX, "which of the PF's VFs it is, from 0"},
-    {"dra.net/rdmaProtocol", FIELD_RDMA_PROTOCOL, offsetof(struct device_facts, rdma_protocol), WITH_RDMA_PROTOCOL,
-     "`ib`, `roce`, `iwarp`, `usnic`, `opa`"},
+    {"dra.net/driver", FIELD_TEXT, offsetof(struct device_facts, driver), NOT_EMPTY,
+     "driver of the PCI function, else of the device on its bus (`virtio_net`, `hv_netvsc`, `r8152`)"},
+    {"dra.net/switchID", FIELD_TEXT, offsetof(struct device_facts, switch_id), NOT_EMPTY,
+     "the switch in the hardware that it is a port of, hexadecimal: the same for all ports of one"},
+    {"dra.net/firmwareVersion", FIELD_TEXT, offsetof(struct device_facts, firmware), NOT_EMPTY,
+     "version of the firmware as `ethtool -i` shows it"},
 };
-/* A VF has no VFs: "dra.net/sriovVfs" and the four of a VF exclude one another. */
-_Static_assert(ELEMENTS(rows) - 1 <= ATTRIBUTES_MAX, "a device may carry 32 attributes");
 
 static const char *const presence_words[] = {
     [ALWAYS] = "always",
@@ -107,8 +106,8 @@ static const char introduction[] =
     "What the ResourceSlices of the driver say of each device, for selectors of claims and device classes, constraints, and `--filter`.\n"
     "`dranetd --print-attributes` prints this page.\n"
     "\n"
-    "- Names and types are DRANET's; those marked with + go beyond it. Texts have at most 64 bytes. No device has more than 32 "
-    "attributes.\n"
+    "- Names and types are DRANET's; those marked with + go beyond it. Texts have at most 64 bytes. No device has more than 32\n"
+    "  attributes: of those that would be too many the last of this table are left out.\n"
     "- A device that is in a pod keeps what was last known of it on the host.\n"
     "- With `--feature-gates=DRAListTypeAttributes=true` `resource.kubernetes.io/numaNode` is a list (`.IntValues` in a filter). The gate\n"
     "  of this name has to be on in the cluster, else the API server refuses the slices.\n"
@@ -197,13 +196,18 @@ static void row_read(const struct row *r, const struct device_facts *facts, stru
 	}
 }
 
-size_t device_attributes(const struct device_facts *facts, struct attribute ret[ATTRIBUTES_MAX])
+size_t device_attributes_in(const struct device_facts *facts, size_t room, struct attribute *ret)
 {
 	size_t n = 0;
-	for (size_t i = 0; i < ELEMENTS(rows); i++)
+	for (size_t i = 0; i < ELEMENTS(rows) && n < room; i++)
 		if (row_present(&rows[i], facts))
 			row_read(&rows[i], facts, &ret[n++]);
 	return n;
+}
+
+size_t device_attributes(const struct device_facts *facts, struct attribute ret[ATTRIBUTES_MAX])
+{
+	return device_attributes_in(facts, ATTRIBUTES_MAX, ret);
 }
 
 static bool attribute_equal(const struct attribute *a, const struct attribute *b)

@@ -110,7 +110,9 @@ struct attribute {
 };
 enum { ATTRIBUTES_MAX = 32 }; /* attributes + capacities of one device, protocols §4.3 */
 
-/* The attributes of a device, in the table's order (stable). Returns how many were written to `ret`. */
+/* The attributes of a device, in the table's order (stable): the first `room` of them. Returns how many were written to `ret`. */
+size_t device_attributes_in(const struct device_facts *facts, size_t room, struct attribute *ret);
+/* As many as a device may have in a slice. */
 size_t device_attributes(const struct device_facts *facts, struct attribute ret[ATTRIBUTES_MAX]);
 /* The page of attributes, as Markdown. */
 void device_attributes_print(struct buf *ret);

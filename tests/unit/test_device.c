@@ -202,9 +202,9 @@ static void test_attributes(void **state)
 	                          "dra.net/pciAddress='0000:8a:00.1'\ndra.net/pciVendor='Mellanox Technologies'\n"
 	                          "dra.net/pciDevice='MT2910'\ndra.net/pciSubsystem='0023'\ndra.net/numaNode=1\n"
 	                          "resource.kubernetes.io/pcieRoot='pci0000:89'\nresource.kubernetes.io/numaNode=1\n"
-	                          "dra.net/linkSpeed=400000\ndra.net/driver='mlx5_core'\n"
-	                          "dra.net/firmwareVersion='28.39.1002 (MT_0000000838)'\ndra.net/pfName='eth6'\n"
-	                          "dra.net/pfPciAddress='0000:8a:00.0'\ndra.net/vfIndex=0\ndra.net/rdmaProtocol='roce'\n");
+	                          "dra.net/linkSpeed=400000\ndra.net/rdmaProtocol='roce'\ndra.net/pfName='eth6'\n"
+	                          "dra.net/pfPciAddress='0000:8a:00.0'\ndra.net/vfIndex=0\ndra.net/driver='mlx5_core'\n"
+	                          "dra.net/firmwareVersion='28.39.1002 (MT_0000000838)'\n");
 
 	/* With eBPF programs, as published by DRANET but sorted. */
 	struct device_facts seen_by = {.name = "nic0",
@@ -247,24 +247,48 @@ static void test_attributes(void **state)
 	                  "dra.net/rdma=false\n");
 }
 
+/* A device of which everything is known. */
+static void fill(struct device_facts *all)
+{
+	memset(all, 0, sizeof(*all));
+	char *texts[] = {all->ifname,     all->encapsulation, all->alias,       all->state,         all->type,
+	                 all->ipv4,       all->ipv6,          all->tc_filters,  all->tcx_programs,  all->pci_address,
+	                 all->pci_vendor, all->pci_device,    all->rdma_device, all->pci_subsystem, all->pcie_root,
+	                 all->driver,     all->firmware,      all->switch_id,   all->pf_address,    all->pf_ifname};
+	for (size_t i = 0; i < ELEMENTS(texts); i++)
+		strcpy(texts[i], "x");
+	all->ifindex = 1;
+	all->speed = 1;
+	all->n_numa_nodes = NUMA_NODES_MAX;
+	all->rdma_protocol = RDMA_PROTOCOL_OPA;
+	all->rdma = all->sriov = all->ebpf = true;
+}
+
+/* Of our own the least needed go first, none of DRANET's, and always the same. */
+static void test_what_is_left_out(void **state)
+{
+	(void)state;
+	static const char *const order[] = {"dra.net/firmwareVersion", "dra.net/switchID", "dra.net/driver",       "dra.net/vfIndex",
+	                                    "dra.net/pfPciAddress",    "dra.net/pfName",   "dra.net/rdmaProtocol", "dra.net/linkSpeed"};
+	struct attribute attributes[ATTRIBUTES_MAX];
+	struct device_facts all;
+	fill(&all);
+	all.is_vf = true;
+	for (size_t out = 0; out < ELEMENTS(order); out++) {
+		size_t room = ATTRIBUTES_MAX - out, n = device_attributes_in(&all, room, attributes);
+		assert_int_equal(n, room);
+		assert_string_equal(attributes[n - 1].name, order[out]);
+	}
+	assert_int_equal(device_attributes_in(&all, 0, attributes), 0);
+}
+
 /* The API server refuses a slice with a device of more than 32 attributes, or 48 values. */
 static void test_no_device_has_too_many(void **state)
 {
 	(void)state;
 	struct attribute attributes[ATTRIBUTES_MAX];
 	struct device_facts all;
-	memset(&all, 0, sizeof(all));
-	char *texts[] = {all.ifname,     all.encapsulation, all.alias,       all.state,         all.type,
-	                 all.ipv4,       all.ipv6,          all.tc_filters,  all.tcx_programs,  all.pci_address,
-	                 all.pci_vendor, all.pci_device,    all.rdma_device, all.pci_subsystem, all.pcie_root,
-	                 all.driver,     all.firmware,      all.switch_id,   all.pf_address,    all.pf_ifname};
-	for (size_t i = 0; i < ELEMENTS(texts); i++)
-		strcpy(texts[i], "x");
-	all.ifindex = 1;
-	all.speed = 1;
-	all.n_numa_nodes = NUMA_NODES_MAX;
-	all.rdma_protocol = RDMA_PROTOCOL_OPA;
-	all.rdma = all.sriov = all.ebpf = true;
+	fill(&all);
 	for (int vf = 0; vf < 2; vf++) {
 		all.is_vf = vf;
 		size_t n = device_attributes(&all, attributes), values = 0;
@@ -321,13 +345,10 @@ static void test_equality_is_of_what_is_published(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_netdev_names),
-	    cmocka_unit_test(test_pci_names),
-	    cmocka_unit_test(test_pci_of_path),
-	    cmocka_unit_test(test_lists_stop_at_64_bytes),
-	    cmocka_unit_test(test_attributes),
-	    cmocka_unit_test(test_no_device_has_too_many),
-	    cmocka_unit_test(test_equality_is_of_what_is_published),
+	    cmocka_unit_test(test_netdev_names),     cmocka_unit_test(test_pci_names),
+	    cmocka_unit_test(test_pci_of_path),      cmocka_unit_test(test_lists_stop_at_64_bytes),
+	    cmocka_unit_test(test_attributes),       cmocka_unit_test(test_no_device_has_too_many),
+	    cmocka_unit_test(test_what_is_left_out), cmocka_unit_test(test_equality_is_of_what_is_published),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
