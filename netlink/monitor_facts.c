@@ -118,8 +118,14 @@ static int build_facts(const struct monitor_table *t, const struct function_entr
 		r = add_link_facts(t, l, ret);
 	if (function)
 		add_pci_facts(t, function, ret);
-	/* A netdev that stands on a part of the function (a subfunction) has its own RDMA device or none, a representor has none. */
-	if (function && !ret->rdma_device[0] && (!l || function->owner == l->link.ifindex || (l->sys.on_function && !l->link.representor)))
+	/* A netdev that stands on a part of the function (a subfunction) has its own RDMA device or none, and no VFs; a representor has no
+	 * RDMA device. */
+	bool of_function = !l || l->sys.on_function || (function && function->owner == l->link.ifindex);
+	if (function && !of_function) {
+		ret->sriov = false;
+		ret->sriov_vfs = ret->vfs_away = 0;
+	}
+	if (function && !ret->rdma_device[0] && of_function && (!l || !l->link.representor || function->owner == l->link.ifindex))
 		STR_CUT(ret->rdma_device, function->pci.rdma_device);
 	ret->rdma = ret->rdma_device[0];
 	return r;
