@@ -40,7 +40,7 @@ void claim_release_devices(struct core *c, struct claim *claim)
 		struct attachment *a = &claim->attachments[i];
 		if (a->device) {
 			a->device->owner = NULL;
-			c->publish_dirty = true; /* the PF of a VF may be free now */
+			c->publish_dirty = true; /* the PF of a VF may be free now, or the VFs of a PF */
 		}
 		if (a->host) {
 			host_state_free(a->host);

@@ -193,6 +193,7 @@ void core_devices(const struct core *c, void (*see)(const struct core_device_vie
 		    .uplink = d->uplink,
 		    .filtered = d->filtered,
 		    .vfs_used = d->vfs_used,
+		    .pf_held = d->pf_held,
 		    .claim = a ? &a->claim->record : NULL,
 		    .attachment = a ? a->record : NULL,
 		    .place = a ? a->place : PLACE_HOST,
@@ -200,6 +201,19 @@ void core_devices(const struct core *c, void (*see)(const struct core_device_vie
 		};
 		see(&view, user);
 	}
+}
+
+uint64_t core_changes(const struct core *c)
+{
+	return c->changes;
+}
+
+void core_unoffered(const struct core *c, const char *device, char *text, size_t size)
+{
+	const struct device *d = inventory_find(c, device);
+	text[0] = '\0';
+	if (d && !d->offered)
+		device_unoffered(c, d, text, size);
 }
 
 void core_count(const struct core *c, struct core_counts *ret)

@@ -298,6 +298,7 @@ struct core_device_view {
 	enum device_state state;
 	bool offered, uplink, filtered;
 	bool vfs_used;                    /* a PF, of whose VFs somebody uses one */
+	bool pf_held;                     /* a VF, whose PF a claim holds */
 	const struct claim_record *claim; /* NULL = none */
 	const struct attachment_record *attachment;
 	enum place place;
@@ -305,6 +306,10 @@ struct core_device_view {
 };
 /* Calls `see` for each device, by name. */
 void core_devices(const struct core *c, void (*see)(const struct core_device_view *d, void *user), void *user);
+/* Counts on whenever a device, or who holds it, may have changed. */
+uint64_t core_changes(const struct core *c);
+/* Why a device is not offered, whatever the filter says; "" = it is, or some filter would. */
+void core_unoffered(const struct core *c, const char *device, char *text, size_t size);
 struct core_counts {
 	size_t devices, offered, claims, attached, rdma_offered, failing;
 	uint64_t impossible; /* transitions the table does not have: a bug, always 0 */

@@ -33,6 +33,7 @@ struct device {
 	bool unseen;              /* by the dump that is running */
 	bool uplink, filtered;
 	bool vfs_used; /* a PF, of whose VFs somebody uses one */
+	bool pf_held;  /* a VF, whose PF a claim holds */
 	bool offered;  /* in the slices */
 	bool shown_away;
 	size_t slice;
@@ -149,6 +150,7 @@ struct core {
 	size_t n_uplinks;
 	bool inventory_known, publish_dirty;
 	uint64_t revision;
+	uint64_t changes; /* looks at the inventory after something of it had changed */
 	uint64_t impossible;
 
 	struct claim **claims;
@@ -191,11 +193,17 @@ void inventory_drop_unused(struct core *c);
 void device_apply(struct core *c, struct device *d, enum device_event event, struct attachment *a, uint32_t duration_ms, int result,
                   const char *message);
 const struct device_facts *device_shown(const struct device *d);
-/* A PF rules its VFs: it is not to be had while one of them is used. Whether one is, and into `text` which and by whom; VFs that claims
- * hold count `with_claims` only. */
+/* It is home and the monitor has not told yet. What a PCI function said of itself meanwhile is newer than `facts`, which may be of an older
+ * version's record. */
+void device_expect(struct device *d, const struct device_facts *facts);
+/* Why no filter would offer it as long as no claim has it; "" = one would. */
+void device_unoffered(const struct core *c, const struct device *d, char *text, size_t size);
+/* A PF rules its VFs, so a claim may have the one or the others. The PF is not to be had while one of them is used: whether one is, and
+ * into `text` which and by whom; VFs that claims hold count `with_claims` only. */
 bool device_vfs_used(const struct core *c, const struct device *pf, bool with_claims, char *text, size_t size);
-/* The PF of a VF, where the inventory has it; else NULL. */
-const struct device *device_pf(const struct core *c, const struct device *vf);
+/* A VF is not to be had while a claim holds its PF, until that is home and let go: the PF then, and into `text` which and whose; else NULL.
+ */
+const struct device *device_held_pf(const struct core *c, const struct device *vf, char *text, size_t size);
 
 /* claims.c */
 struct claim *claim_find(const struct core *c, const char *uid);

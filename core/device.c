@@ -210,6 +210,17 @@ size_t device_attributes(const struct device_facts *facts, struct attribute ret[
 	return device_attributes_in(facts, ATTRIBUTES_MAX, ret);
 }
 
+/* RDMA over Ethernet goes through a netdev. That of a NIC stands on the NIC's own function: where it is not to be seen it is somebody
+ * else's, or cannot leave the host, and the RDMA device alone is half of what was asked for. Elsewhere it is another function's, which is a
+ * device of its own: eRDMA (class 00ff, iWARP or RoCE by its generation) and VMware's PVRDMA never have one. InfiniBand and EFA need none.
+ */
+bool device_is_whole(const struct device_facts *f)
+{
+	bool over_ethernet =
+	    f->rdma_protocol == RDMA_PROTOCOL_ROCE || f->rdma_protocol == RDMA_PROTOCOL_IWARP || f->rdma_protocol == RDMA_PROTOCOL_USNIC;
+	return f->ifindex || (f->rdma_device[0] && !(f->is_nic && over_ethernet));
+}
+
 static bool attribute_equal(const struct attribute *a, const struct attribute *b)
 {
 	if (a->name != b->name || a->type != b->type) /* the names point into `rows` */

@@ -87,7 +87,8 @@ struct device_facts {
 	bool sriov;
 	bool is_vf;
 	bool rdma;
-	bool ebpf; /* filters or tcx programs, with a name or without */
+	bool ebpf;   /* filters or tcx programs, with a name or without */
+	bool is_nic; /* a PCI function of class 02 that is no InfiniBand adapter */
 	/* In the topology (uplinks stand on it) but never offered: docker0, cilium_host, IPoIB when not moved … */
 	bool hidden;
 };
@@ -116,6 +117,8 @@ size_t device_attributes_in(const struct device_facts *facts, size_t room, struc
 size_t device_attributes(const struct device_facts *facts, struct attribute ret[ATTRIBUTES_MAX]);
 /* The page of attributes, as Markdown. */
 void device_attributes_print(struct buf *ret);
+/* Whether a pod can be given anything of it: a netdev, or an RDMA device that is whole without one. */
+bool device_is_whole(const struct device_facts *facts);
 /* Whether both would be published alike. */
 bool device_attributes_equal(const struct device_facts *a, const struct device_facts *b);
 

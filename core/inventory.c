@@ -2,6 +2,7 @@
 /* The inventory: which devices exist, which of them the node itself stands on, and which are offered. */
 #include <stdio.h>
 
+#include "core/base/cleanup.h"
 #include "core/core_internal.h"
 
 static size_t inventory_position(const struct core *c, const char *name, bool *found)
@@ -111,6 +112,22 @@ static void device_unsettle(struct device *d)
 	}
 }
 
+void device_expect(struct device *d, const struct device_facts *facts)
+{
+	const struct device_facts function = d->facts;
+	d->facts = *facts;
+	if (d->present) {
+		d->facts.is_nic = function.is_nic;
+		d->facts.is_vf = function.is_vf;
+		d->facts.vf_index = function.vf_index;
+		d->facts.sriov = function.sriov;
+		d->facts.sriov_vfs = function.sriov_vfs;
+		d->facts.vfs_away = function.vfs_away;
+		STR_COPY(d->facts.pf_address, function.pf_address);
+	}
+	d->present = true;
+}
+
 static void device_gone(struct core *c, struct device *d)
 {
 	d->present = false;
@@ -216,14 +233,20 @@ static void uplinks_spread(struct core *c)
 
 static bool is_vf_of(const struct device *d, const struct device *pf)
 {
-	return d->facts.pf_address[0] && str_equal(d->facts.pf_address, pf->facts.pci_address);
+	return pf->facts.sriov && d->facts.pf_address[0] && str_equal(d->facts.pf_address, pf->facts.pci_address);
 }
 
-const struct device *device_pf(const struct core *c, const struct device *vf)
+const struct device *device_held_pf(const struct core *c, const struct device *vf, char *text, size_t size)
 {
-	for (size_t i = 0; i < c->n_devices; i++)
-		if (is_vf_of(vf, c->devices[i]))
-			return c->devices[i];
+	for (size_t i = 0; i < c->n_devices; i++) {
+		const struct device *pf = c->devices[i];
+		if (!pf->owner || !is_vf_of(vf, pf))
+			continue;
+		const struct claim_ref *holder = &pf->owner->claim->record.ref;
+		snprintf(text, size, "its PF %s (%s) is held by claim %s/%s", pf->facts.name, device_shown(pf)->ifname, holder->namespace_,
+		         holder->name);
+		return pf;
+	}
 	return NULL;
 }
 
@@ -277,8 +300,15 @@ static void pfs_mark(struct core *c)
 {
 	char why[ERROR_KEPT];
 	bool any = any_vf_used(c);
-	for (size_t i = 0; i < c->n_devices; i++)
+	for (size_t i = 0; i < c->n_devices; i++) {
 		c->devices[i]->vfs_used = any && device_vfs_used(c, c->devices[i], true, why, sizeof(why));
+		c->devices[i]->pf_held = false;
+	}
+	for (size_t i = 0; i < c->n_devices; i++) {
+		const struct device *pf = c->devices[i];
+		for (size_t k = 0; pf->owner && pf->facts.sriov && k < c->n_devices; k++)
+			c->devices[k]->pf_held |= is_vf_of(c->devices[k], pf);
+	}
 }
 
 static bool device_offerable(const struct device *d)
@@ -287,9 +317,62 @@ static bool device_offerable(const struct device *d)
 	/* What is attached stays published with its last known attributes; so does what is on its way. */
 	if (a && a->record->plan && !d->filtered && (d->state == DEVICE_ATTACHED || a->place == PLACE_POD || (a->op && !d->present)))
 		return true;
-	/* The claim of a PF may be older than those of its VFs. */
-	bool ruled_out = d->vfs_used && !a;
+	/* Claims that an earlier version prepared may hold a PF and its VFs; and what a claim holds comes back to the host before the
+	 * monitor tells so. */
+	bool ruled_out = !a && (d->vfs_used || d->pf_held || !device_is_whole(&d->facts));
 	return d->present && !d->uplink && !ruled_out && !d->filtered && !d->facts.hidden && !d->facts.loopback;
+}
+
+/* Of a PCI function without one: the netdev that stands on it and is never offered. */
+static const char *netdev_that_stays(const struct core *c, const struct device *function)
+{
+	for (size_t i = 0; i < c->n_devices && function->facts.pci_address[0]; i++) {
+		const struct device_facts *f = &c->devices[i]->facts;
+		if (f->hidden && f->ifindex && c->devices[i]->present && str_equal(f->pci_address, function->facts.pci_address))
+			return f->ifname;
+	}
+	return NULL;
+}
+
+static const char *hidden_because(const struct device_facts *f)
+{
+	static const struct {
+		const char *kind, *why;
+	} kinds[] = {
+	    {"bridge", "a bridge cannot leave its network namespace"}, {"bond", "a bond cannot leave its network namespace"},
+	    {"team", "a team cannot leave its network namespace"},     {"vrf", "a VRF cannot leave its network namespace"},
+	    {"ipoib", "IPoIB, hidden by --move-ib-interfaces=false"},
+	};
+	for (size_t i = 0; i < ELEMENTS(kinds); i++)
+		if (str_equal(f->type, kinds[i].kind))
+			return kinds[i].why;
+	if (f->is_virtual)
+		return "a part of the node's own network";
+	return f->pci_address[0] ? "it cannot leave the host" : "it cannot leave the host, or the PCI function it stands on is not offered";
+}
+
+void device_unoffered(const struct core *c, const struct device *d, char *text, size_t size)
+{
+	const char *stays, *why = "";
+	text[0] = '\0';
+	if (!d->present)
+		why = "it is not on the host";
+	else if (d->facts.loopback)
+		why = "loopback";
+	else if (d->uplink)
+		why = "carries the node's default route, or stands under it";
+	else if (d->facts.hidden)
+		why = hidden_because(&d->facts);
+	else if (d->vfs_used)
+		device_vfs_used(c, d, true, text, size);
+	else if (d->pf_held)
+		(void)device_held_pf(c, d, text, size);
+	else if (!device_is_whole(&d->facts) && (stays = netdev_that_stays(c, d)))
+		snprintf(text, size, "its network interface %s cannot leave the host", stays);
+	else if (!device_is_whole(&d->facts))
+		why = "it has no network interface in the host's namespace";
+	if (*why)
+		snprintf(text, size, "%s", why);
 }
 
 /* A device keeps its slice while it is offered, so that one change rewrites one slice. */
@@ -318,12 +401,9 @@ static bool device_offer(struct core *c, struct device *d, bool offer, uint64_t 
 	d->revision = revision;
 	if (offer || d->state != DEVICE_PUBLISHED)
 		return true;
-	char why[ERROR_KEPT] = "";
-	if (d->uplink)
-		STR_COPY(why, "carries the node's default route, or stands under it");
-	else if (d->vfs_used)
-		device_vfs_used(c, d, true, why, sizeof(why));
-	device_apply(c, d, DEVICE_EVENT_WITHDRAWN, NULL, 0, 0, why[0] ? why : NULL);
+	char why[ERROR_KEPT];
+	device_unoffered(c, d, why, sizeof(why));
+	device_apply(c, d, DEVICE_EVENT_WITHDRAWN, NULL, 0, 0, why);
 	return true;
 }
 
@@ -332,6 +412,7 @@ void inventory_refresh(struct core *c)
 	if (!c->inventory_known || !c->publish_dirty)
 		return;
 	c->publish_dirty = false;
+	c->changes++;
 	for (size_t i = 0; i < c->n_devices; i++)
 		device_turn(c, c->devices[i]);
 	uplinks_spread(c);

@@ -93,6 +93,7 @@ static int prepare_check_reservation(const struct claim_object *o, struct error 
 
 static int prepare_check_device(struct core *c, const struct claim_result *result, struct device **ret, struct error *e)
 {
+	char why[ERROR_KEPT];
 	if (!str_equal(result->pool, c->node))
 		return error_set(e, -EINVAL, "device %s: pool \"%s\" is not this node's (\"%s\")", result->device, result->pool, c->node);
 	struct device *d = inventory_find(c, result->device);
@@ -105,9 +106,10 @@ static int prepare_check_device(struct core *c, const struct claim_result *resul
 	if (d->owner)
 		return error_set(e, -EBUSY, "device %s: held by claim %s/%s (uid %s)", result->device,
 		                 d->owner->claim->record.ref.namespace_, d->owner->claim->record.ref.name, d->owner->claim->record.ref.uid);
-	/* A RoCE port always has one: then it is somebody else's by now. */
-	if (!d->facts.ifindex && (!d->facts.rdma_device[0] || d->facts.rdma_protocol == RDMA_PROTOCOL_ROCE))
-		return error_set(e, -ENODEV, "device %s: it has no network interface in the host's namespace", result->device);
+	if (!device_is_whole(&d->facts)) {
+		device_unoffered(c, d, why, sizeof(why));
+		return error_set(e, -ENODEV, "device %s: %s", result->device, why);
+	}
 	if (d->uplink)
 		return error_set(e, -EPERM, "device %s (%s): carries the node's default route, or stands under it", result->device,
 		                 d->facts.ifname);
@@ -115,17 +117,18 @@ static int prepare_check_device(struct core *c, const struct claim_result *resul
 	return 0;
 }
 
-/* PFs rule their VFs. Both in one claim would depend on the order in which they are moved. */
+/* PFs rule their VFs. Both in one pod would depend on the order in which they are moved; with the PF in a pod that would read and change
+ * the settings of another pod's VF, and nobody on the host could be asked for them. */
 static int prepare_check_pf(const struct core *c, const struct claim *claim, const struct device *d, struct error *e)
 {
 	char why[ERROR_KEPT];
-	const struct device *pf = device_pf(c, d);
 	if (device_vfs_used(c, d, true, why, sizeof(why)))
 		return error_set(e, -EBUSY, "device %s (%s): %s", d->facts.name, d->facts.ifname, why);
-	if (pf && pf->owner && pf->owner->claim == claim)
+	const struct device *pf = device_held_pf(c, d, why, sizeof(why));
+	if (pf && pf->owner->claim == claim)
 		return error_set(e, -EINVAL, "device %s (%s): its PF %s (%s) is in the same claim", d->facts.name, d->facts.ifname,
 		                 pf->facts.name, pf->facts.ifname);
-	return 0;
+	return pf ? error_set(e, -EBUSY, "device %s (%s): %s", d->facts.name, d->facts.ifname, why) : 0;
 }
 
 static int prepare_device(struct core *c, struct claim *claim, size_t i, const struct claim_object *o, struct error *e)
@@ -152,7 +155,7 @@ static int prepare_device(struct core *c, struct claim *claim, size_t i, const s
 		return error_prefix(e, "device %s", result->device);
 	a->device = d;
 	d->owner = a;
-	c->publish_dirty = true; /* the PF of a VF is not to be had now */
+	c->publish_dirty = true; /* the PF of a VF is not to be had now, nor the VFs of a PF */
 	a->place = PLACE_HOST;
 	r->state = d->state;
 	return 0;

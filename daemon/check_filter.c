@@ -132,30 +132,6 @@ struct report {
 	size_t kept, dropped, never;
 };
 
-/* Why no filter can offer the device; NULL = one can. */
-static const char *never_offered(const struct core_device_view *d)
-{
-	static const struct {
-		const char *kind, *why;
-	} kinds[] = {
-	    {"bridge", "a bridge cannot leave its network namespace"}, {"bond", "a bond cannot leave its network namespace"},
-	    {"team", "a team cannot leave its network namespace"},     {"vrf", "a VRF cannot leave its network namespace"},
-	    {"ipoib", "IPoIB, hidden by --move-ib-interfaces=false"},
-	};
-	if (d->facts->loopback)
-		return "loopback";
-	if (d->uplink)
-		return "carries the node's default route, or belongs to what does";
-	if (d->vfs_used)
-		return "one of its VFs is in use";
-	if (!d->facts->hidden)
-		return NULL;
-	for (size_t i = 0; i < ELEMENTS(kinds); i++)
-		if (str_equal(d->facts->type, kinds[i].kind))
-			return kinds[i].why;
-	return d->facts->is_virtual ? "a part of the node's own network" : "the PCI function it stands on is not offered";
-}
-
 static void measure(const struct core_device_view *d, void *user)
 {
 	struct report *r = user;
@@ -179,8 +155,10 @@ static void tell_device(const struct core_device_view *d, void *user)
 {
 	struct report *r = user;
 	_cleanup_buf_ struct buf why = {0}, row = {0};
-	const char *never = never_offered(d), *verdict = "never";
-	if (never) {
+	const char *verdict = "never";
+	char never[ERROR_TEXT_MAX];
+	core_unoffered(r->check->core, d->facts->name, never, sizeof(never));
+	if (never[0]) {
 		buf_puts(&why, never);
 		r->never++;
 	} else if (filter_explain(r->check->filter, d->facts, &why)) {

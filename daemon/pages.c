@@ -84,19 +84,30 @@ static json_t *claim_json(const struct claim_record *r)
 	                 r->unprepared);
 }
 
+struct device_list {
+	const struct core *core;
+	json_t *to;
+};
+
 static void add_device(const struct core_device_view *d, void *user)
 {
+	struct device_list *list = user;
+	char why[ERROR_TEXT_MAX];
 	static const char *const places[] = {
 	    [PLACE_UNKNOWN] = "unknown", [PLACE_HOST] = "host", [PLACE_POD] = "pod", [PLACE_GONE] = "gone"};
-	json_t *device = json_pack("{s:s, s:o, s:o, s:i, s:s, s:s, s:b, s:b, s:b, s:b, s:b}", "name", d->facts->name, "ifName",
-	                           text_or_null(d->facts->ifname), "pciAddress", text_or_null(d->facts->pci_address), "ifindex",
-	                           d->facts->ifindex, "state", device_state_name(d->state), "place", places[d->place], "offered",
-	                           d->offered, "uplink", d->uplink, "filtered", d->filtered, "vfsInUse", d->vfs_used, "busy", d->busy);
+	json_t *device =
+	    json_pack("{s:s, s:o, s:o, s:i, s:s, s:s, s:b, s:b, s:b, s:b, s:b, s:b}", "name", d->facts->name, "ifName",
+	              text_or_null(d->facts->ifname), "pciAddress", text_or_null(d->facts->pci_address), "ifindex", d->facts->ifindex,
+	              "state", device_state_name(d->state), "place", places[d->place], "offered", d->offered, "uplink", d->uplink,
+	              "filtered", d->filtered, "vfsInUse", d->vfs_used, "pfHeld", d->pf_held, "busy", d->busy);
+	core_unoffered(list->core, d->facts->name, why, sizeof(why));
+	if (device && why[0])
+		json_object_set_new(device, "notOffered", json_string(why));
 	if (device && d->claim)
 		json_object_set_new(device, "claim", claim_json(d->claim));
 	if (device && d->attachment && d->attachment->pod.ifname[0])
 		json_object_set_new(device, "podIfName", text_or_null(d->attachment->pod.ifname));
-	json_array_append_new(user, device);
+	json_array_append_new(list->to, device);
 }
 
 static int make_state(struct buf *body, const char **content_type, void *user)
@@ -106,7 +117,7 @@ static int make_state(struct buf *body, const char **content_type, void *user)
 	const char *missing;
 	json_t *devices = json_array();
 	core_count(g->core, &c);
-	core_devices(g->core, add_device, devices);
+	core_devices(g->core, add_device, &(struct device_list){g->core, devices});
 	json_t *page = json_pack("{s:s, s:s, s:s, s:b, s:{s:I, s:I, s:I, s:I, s:I}, s:o}", "version", DRANETD_VERSION, "driver",
 	                         g->options->driver_name, "node", g->options->node, "ready", engine_is_ready(g, &missing), "counts",
 	                         "devices", (json_int_t)c.devices, "offered", (json_int_t)c.offered, "claims", (json_int_t)c.claims,

@@ -148,6 +148,7 @@ static const struct member facts_members[] = {
     M_LATER(device_facts, U32, rdma_index),
     M_LATER(device_facts, U8, rdma_protocol),
     M_LATER(device_facts, BOOL, rdma_exclusive),
+    M_LATER(device_facts, BOOL, is_nic),
 };
 SHAPE(facts, device_facts);
 

@@ -93,6 +93,7 @@ static void add_pci_facts(const struct monitor_table *t, const struct function_e
 		f->n_numa_nodes = near->n;
 		memcpy(f->numa_nodes, near->v, near->n * sizeof(near->v[0]));
 	}
+	f->is_nic = p->base_class == 0x02 && p->sub_class != 0x07;
 	f->sriov = p->sriov_total > 0;
 	f->sriov_vfs = p->sriov_vfs;
 	f->vf_index = function->vf_index;

@@ -112,10 +112,21 @@ static void check_pf(struct sim *s, const char *device, bool prepare)
 		sim_break(s, "promise 1: the PF %s is %s, and %s", name, prepare ? "prepared" : "attached", why);
 }
 
+/* Of what a claim has already the host state is read anew after a reboot. */
+static void check_vf(struct sim *s, const char *device)
+{
+	char name[DEVICE_NAME_SIZE];
+	STR_CUT(name, device);
+	if (vf_is_ruled_out(s, device_index(name)) && !device_planned(s, device_index(name)))
+		sim_break(s, "promise 1: the VF %s is prepared, and a claim has its PF", name);
+}
+
 void check_begin(struct sim *s, const struct effect *f)
 {
-	if (f->type == EFFECT_SNAPSHOT)
+	if (f->type == EFFECT_SNAPSHOT) {
 		check_pf(s, f->snapshot.device, true);
+		check_vf(s, f->snapshot.device);
+	}
 	if (f->type == EFFECT_ATTACH)
 		check_pf(s, f->move.plan->facts.name, false);
 	if (s->failing && f->type == s->failed_type && str_equal(effect_subject(f), s->failed_subject))
@@ -248,6 +259,7 @@ void check_perform(struct sim *s, const struct effect *f)
 /* No crash may bring back two claims of one device, or two devices of one name. */
 void check_record(struct sim *s, const struct claim_record *r)
 {
+	check_family(s, r);
 	for (size_t k = 0; !r->unprepared && k < s->n_records; k++) {
 		const struct claim_record *other = &s->records[k];
 		bool another = !str_equal(r->ref.uid, other->ref.uid);
@@ -288,7 +300,13 @@ static void check_device(const struct core_device_view *d, void *user)
 		if (why)
 			sim_break(s, "promise 1: the PF nic%d is offered, and %s", i, why);
 	}
-	if (v->rest && !d->offered && w->exists && w->place == ON_HOST && !device_is_uplink(s, i) && (!device_is_pf(s, i) || pf_is_free(s)))
+	if (d->offered && !d->claim && vf_is_ruled_out(s, i))
+		sim_break(s, "promise 1: the VF nic%d is offered, and a claim has its PF", i);
+	bool half = device_is_pci(s, i) && device_has_netdev(s, i) && (!w->exists || w->place != ON_HOST);
+	if (d->offered && !d->claim && half && all_told(s))
+		sim_break(s, "promise 6: nic%d is offered, and nothing of it is on the host", i);
+	bool family_free = device_is_pf(s, i) ? pf_is_free(s) : vf_is_free(s, i);
+	if (v->rest && !d->offered && w->exists && w->place == ON_HOST && !device_is_uplink(s, i) && family_free)
 		sim_break(s, "promise 6: nic%d is free and not offered", i);
 	if (v->rest && d->offered && !w->exists && !w->bound)
 		sim_break(s, "promise 6: nic%d is offered and does not exist", i);
@@ -356,7 +374,7 @@ static bool claim_refusable(const struct sim *s, const struct wpod *p, const str
 	for (size_t i = 0; i < c->n; i++) {
 		const struct wdevice *d = &s->devices[c->devices[i]];
 		why |= !d->exists || device_is_uplink(s, c->devices[i]) || device_wanted(s, c->devices[i], c);
-		why |= device_is_pf(s, c->devices[i]) && !pf_is_free(s);
+		why |= device_is_pf(s, c->devices[i]) ? !pf_is_free(s) : !vf_is_free(s, c->devices[i]);
 	}
 	return why || (c->same_name && same > 1);
 }

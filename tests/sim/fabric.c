@@ -60,14 +60,21 @@ void device_put(struct sim *s, int i, int place)
 
 /* ---- PF and VFs ------------------------------------------------------------------------------------------------------------------ */
 
+/* The first dranetd may be of a version that did not know which VF is whose: its claims have a PF and its VFs, and the next one finds
+ * their records. */
+static bool family_known(const struct sim *s)
+{
+	return s->fabric && !(s->legacy && s->epoch <= 1);
+}
+
 bool device_is_pf(const struct sim *s, int i)
 {
-	return s->fabric && i == PF;
+	return family_known(s) && i == PF;
 }
 
 bool device_is_vf(const struct sim *s, int i)
 {
-	return s->fabric && (i == VF_ALONE || i == VF_ROCE);
+	return family_known(s) && (i == VF_ALONE || i == VF_ROCE);
 }
 
 static bool vf_is_away(const struct wdevice *d)
@@ -80,10 +87,10 @@ int vfs_away(const struct sim *s)
 	return vf_is_away(&s->devices[VF_ALONE]) + vf_is_away(&s->devices[VF_ROCE]);
 }
 
-static bool vf_recorded(const struct sim *s, int vf)
+bool device_planned(const struct sim *s, int device)
 {
 	char name[DEVICE_NAME_SIZE];
-	device_name(vf, name);
+	device_name(device, name);
 	for (size_t i = 0; i < s->n_records; i++)
 		for (size_t k = 0; !s->records[i].unprepared && k < s->records[i].n; k++)
 			if (s->records[i].devices[k].plan && str_equal(s->records[i].devices[k].device, name))
@@ -96,8 +103,9 @@ const char *pf_is_ruled_out(const struct sim *s, bool with_claims)
 	static const int vfs[] = {VF_ALONE, VF_ROCE};
 	for (size_t k = 0; k < 2; k++) {
 		const struct wdevice *d = &s->devices[vfs[k]];
-		bool recorded = vf_recorded(s, vfs[k]);
-		if (with_claims && recorded)
+		bool recorded = device_planned(s, vfs[k]);
+		/* Of a VF that is not there an old record does not say whose it was. */
+		if (with_claims && recorded && (d->exists || d->bound || !s->legacy))
 			return "a claim has one of its VFs";
 		if (d->exists && d->place == ON_HOST && device_is_uplink(s, vfs[k]))
 			return "one of its VFs carries the node's route";
@@ -114,6 +122,40 @@ bool pf_is_free(const struct sim *s)
 		if (device_taken(s, vfs[k]))
 			return false;
 	return !pf_is_ruled_out(s, true) && vfs_away(s) == 0;
+}
+
+bool vf_is_ruled_out(const struct sim *s, int i)
+{
+	return device_is_vf(s, i) && device_planned(s, PF);
+}
+
+bool vf_is_free(const struct sim *s, int i)
+{
+	return !device_is_vf(s, i) || (!device_taken(s, PF) && !device_planned(s, PF));
+}
+
+/* Whoever has a PF rules its VFs: no two records may have the one and the others. */
+static bool has_family(const struct claim_record *r, bool pf)
+{
+	for (size_t k = 0; !r->unprepared && k < r->n; k++) {
+		int i = device_index(r->devices[k].device);
+		if (r->devices[k].plan && (pf ? i == PF : i == VF_ALONE || i == VF_ROCE))
+			return true;
+	}
+	return false;
+}
+
+void check_family(struct sim *s, const struct claim_record *r)
+{
+	const struct claim_record *before = record_of(s, r->ref.uid);
+	if (!family_known(s) || (before && !before->unprepared))
+		return;
+	bool pf = has_family(r, true), vf = has_family(r, false);
+	for (size_t i = 0; i < s->n_records; i++)
+		if ((pf && has_family(&s->records[i], false)) || (vf && has_family(&s->records[i], true)))
+			sim_break(s, "promise 1: the records of %s and %s have a PF and its VF", r->ref.uid, s->records[i].ref.uid);
+	if (pf && vf)
+		sim_break(s, "promise 1: the record of %s has a PF and its VF", r->ref.uid);
 }
 
 /* ---- what core is told ----------------------------------------------------------------------------------------------------------- */
@@ -138,13 +180,14 @@ void fabric_facts(const struct sim *s, int i, struct device_facts *f)
 	if (!device_is_pci(s, i))
 		return;
 	(void)snprintf(f->pci_address, sizeof(f->pci_address), "0000:01:00.%d", i);
+	f->is_nic = i != RDMA_ALONE;
 	if (device_is_vf(s, i)) {
 		f->is_vf = true;
 		f->vf_index = i;
 		STR_COPY(f->pf_address, "0000:01:00.4");
 	}
+	f->sriov = i == PF;
 	if (device_is_pf(s, i)) {
-		f->sriov = true;
 		f->sriov_vfs = 2;
 		f->vfs_away = vfs_away(s);
 	}

@@ -47,6 +47,7 @@ void sim_init(struct sim *s, const uint32_t *choices, size_t n, bool verbose)
 	s->lasting = first / 1024 % 4 == 1;
 	s->fabric = first / 4096 % 4 == 1;
 	s->exclusive = s->fabric && first / 16384 % 2;
+	s->legacy = s->fabric && first / 32768 % 4 == 1;
 	if (s->fabric)
 		fabric_init(s);
 	for (int i = 0; i < PODS; i++)

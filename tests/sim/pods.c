@@ -111,7 +111,7 @@ void claim_deallocated(struct wclaim *c)
 static bool device_free(const struct sim *s, int device)
 {
 	bool free = !device_taken(s, device) && !device_is_uplink(s, device) && s->devices[device].exists;
-	return free && (!device_is_pf(s, device) || pf_is_free(s));
+	return free && (device_is_pf(s, device) ? pf_is_free(s) : vf_is_free(s, device));
 }
 
 static void claim_allocate(struct sim *s, struct wclaim *c)

@@ -155,7 +155,7 @@ struct sim {
 	bool slow_disk, crashy; /* what this schedule is rich in */
 	/* Claims were not all made for their pod: the next pod may use the same one. And the kubelet asks again where Prepare failed. */
 	bool lasting;
-	bool fabric, exclusive; /* fabric.c */
+	bool fabric, exclusive, legacy; /* fabric.c */
 	uint32_t last_minor;
 	/* dranetd */
 	struct core *core; /* NULL = not running */
@@ -255,6 +255,10 @@ bool device_told(const struct sim *s, int i); /* core knows what is true now */
 int vfs_away(const struct sim *s);
 const char *pf_is_ruled_out(const struct sim *s, bool with_claims); /* why; NULL = it is not */
 bool pf_is_free(const struct sim *s);
+bool device_planned(const struct sim *s, int device); /* the record of a claim that is not unprepared has it */
+bool vf_is_ruled_out(const struct sim *s, int i);     /* a claim has its PF */
+bool vf_is_free(const struct sim *s, int i);          /* what is no VF is, too */
+void check_family(struct sim *s, const struct claim_record *r);
 void fabric_facts(const struct sim *s, int i, struct device_facts *f);
 void fabric_bare(const struct sim *s, int i, struct device_facts *f);
 void fabric_state(const struct sim *s, int i, struct rdma_state *ret);

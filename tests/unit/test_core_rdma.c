@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <stdio.h>
 
 #include "core_fixture.h"
 
@@ -352,11 +353,106 @@ static void test_refused(void **state)
 	assert_string_equal(prepare("{rdma: {umad: true}}", NULL),
 	                    "device nic0: rdma.umad: the RDMA device \"mlx5_0\" has no such character device");
 	finish();
-	/* Its netdev is in somebody's namespace. */
-	begin(false, false);
+}
+
+static bool is_offered(const char *name)
+{
+	char why[ERROR_TEXT_MAX];
+	struct slice_view slice;
+	core_slice(w.run.core, 0, &slice);
+	for (size_t i = 0; i < slice.n; i++)
+		if (str_equal(slice.devices[i]->name, name)) {
+			core_unoffered(w.run.core, name, why, sizeof(why));
+			assert_string_equal(why, "");
+			return true;
+		}
+	return false;
+}
+
+static void expect_not_offered(const char *name, const char *because)
+{
+	char why[ERROR_TEXT_MAX], error[ERROR_TEXT_MAX];
+	assert_false(is_offered(name));
+	core_unoffered(w.run.core, name, why, sizeof(why));
+	assert_string_equal(why, because);
+	snprintf(error, sizeof(error), "device %s: %s", name, because);
+	assert_string_equal(prepare("{}", NULL), error);
+}
+
+/* What speaks over Ethernet has a netdev: a NIC's stands on the NIC. */
+static void test_half_of_a_nic(void **state)
+{
+	(void)state;
+	static const struct {
+		uint8_t protocol;
+		bool is_nic, whole;
+	} rows[] = {
+	    {RDMA_PROTOCOL_ROCE, true, false},   {RDMA_PROTOCOL_IWARP, true, false},
+	    {RDMA_PROTOCOL_USNIC, true, false},  {RDMA_PROTOCOL_ROCE, false, true}, /* PVRDMA */
+	    {RDMA_PROTOCOL_IWARP, false, true},                                     /* eRDMA */
+	    {RDMA_PROTOCOL_UNKNOWN, true, true},                                    /* EFA */
+	    {RDMA_PROTOCOL_IB, false, true},     {RDMA_PROTOCOL_IB, true, true},    /* VPI */
+	};
+	for (size_t i = 0; i < ELEMENTS(rows); i++) {
+		begin(false, false);
+		w.protocol = rows[i].protocol;
+		struct device_facts f = rdma_facts(0);
+		f.is_nic = rows[i].is_nic;
+		see(f);
+		if (!rows[i].whole) {
+			expect_not_offered("nic0", "it has no network interface in the host's namespace");
+		} else {
+			assert_true(is_offered("nic0"));
+			assert_string_equal(prepare("{}", NULL), "");
+		}
+		finish();
+	}
+}
+
+/* Its netdev is here, and is a device that is never offered. */
+static void test_netdev_that_cannot_leave(void **state)
+{
+	(void)state;
+	for (int rdma = 0; rdma < 3; rdma++) {
+		begin(false, false);
+		struct device_facts function = rdma_facts(0), netdev = {.name = "wlan0", .ifname = "wlan0", .ifindex = 30, .hidden = true};
+		STR_COPY(netdev.pci_address, function.pci_address);
+		function.is_nic = true;
+		function.rdma_protocol = rdma == 2 ? RDMA_PROTOCOL_IB : RDMA_PROTOCOL_ROCE;
+		if (rdma == 0) {
+			function.rdma = false;
+			function.rdma_device[0] = '\0';
+		}
+		see(function);
+		see(netdev);
+		if (rdma < 2) {
+			expect_not_offered("nic0", "its network interface wlan0 cannot leave the host");
+		} else {
+			assert_true(is_offered("nic0"));
+			assert_string_equal(prepare("{}", NULL), "");
+		}
+		finish();
+	}
+}
+
+/* A claim's device stays published without its netdev, which is in the pod; and when it is home, though the monitor did not see it yet. */
+static void test_claimed_is_whole(void **state)
+{
+	(void)state;
+	begin(true, false);
 	w.protocol = RDMA_PROTOCOL_ROCE;
-	see(rdma_facts(0));
-	assert_string_equal(prepare("{}", NULL), "device nic0: it has no network interface in the host's namespace");
+	struct device_facts nic = rdma_facts(0), bare = nic;
+	nic.is_nic = bare.is_nic = true;
+	bare.ifindex = 0;
+	bare.ifname[0] = '\0';
+	see(nic);
+	assert_string_equal(prepare("{}", NULL), "");
+	hook(EVENT_RUN_SANDBOX);
+	see(bare);
+	settle();
+	assert_true(is_offered("nic0"));
+	hook(EVENT_STOP_SANDBOX);
+	assert_true(is_offered("nic0"));
 	finish();
 }
 
@@ -461,6 +557,9 @@ int main(void)
 	    cmocka_unit_test(test_lost),
 	    cmocka_unit_test(test_without_netdev),
 	    cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_half_of_a_nic),
+	    cmocka_unit_test(test_netdev_that_cannot_leave),
+	    cmocka_unit_test(test_claimed_is_whole),
 	    cmocka_unit_test(test_changed_while_it_was_read),
 	    cmocka_unit_test(test_function_without_its_netdev),
 	    cmocka_unit_test(test_uplink_on_a_function),

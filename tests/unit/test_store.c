@@ -142,7 +142,8 @@ static void fill_facts(struct device_facts *f)
 	                           .rdma_guid = 0x9963cdfffea140ab,
 	                           .rdma_index = 4,
 	                           .rdma_protocol = RDMA_PROTOCOL_ROCE,
-	                           .rdma_exclusive = true};
+	                           .rdma_exclusive = true,
+	                           .is_nic = true};
 }
 
 static struct rdma_state rdma_state(void)

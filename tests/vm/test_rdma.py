@@ -441,13 +441,14 @@ def alone(parameters):
 
 @contextlib.contextmanager
 def lone_function(it):
-    """A PCI function of the node that shows an RDMA device in sysfs, and whose netdev is not the node's. Its device's name there."""
+    """A PCI function of the node that shows an RDMA device in sysfs and has no netdev, as that of eRDMA. Its device's name there."""
     netdev = nic(1)
     function = os.path.realpath(f"/sys/class/net/{netdev}/device")
     run("rdma", "link", "add", ALONE, "type", "siw", "netdev", netdev)
     if it.mode == "exclusive":
         run("rdma", "dev", "set", ALONE, "netns", "corner")
     it.corner.run(["mkdir", "-p", f"/run/lone/infiniband/{ALONE}"])
+    it.corner.run(["sh", "-c", f"sed s/bc02sc00/bc00scFF/ {function}/modalias >/run/lone/modalias"])
     it.corner.run(["mount", "-t", "overlay", "overlay", "-o", "lowerdir=/run/lone:" + function.replace(":", r"\:"), function])
     it.stop_dranetd()
     it.start_dranetd()

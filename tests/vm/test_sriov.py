@@ -30,6 +30,10 @@ def function_of(ifname):
     return os.path.basename(os.path.realpath(f"/sys/class/net/{ifname}/device"))
 
 
+def device_of(ifname):
+    return "pci-" + function_of(ifname).replace(":", "-").replace(".", "-")
+
+
 class Machine:
     """The PFs and the outside, found once."""
     pf = other = outside = corner = None
@@ -244,16 +248,28 @@ def test_a_pf_whose_vf_was_claimed_since_it_was_allocated():
 
 
 def test_a_vf_of_a_pf_that_is_in_a_pod():
-    """The PF's claim is the older one. Nobody can be asked for the VF's settings then; without them it works."""
+    """Its pod could read and change what the PF holds for the VF. Who was given the VF meanwhile is refused, until the PF is home."""
     name, cluster = vf(Machine.other, 0), LANE.cluster
+    cluster.claim_for("vf", name, {"interface": {"name": "net1", "vf": {"vlan": 5}}})
+    late = cluster.kubelet.create_pod(cluster.pod_manifest("vf-pod", "vf"))
+    cluster.kubelet.allocator.schedule(late.obj)
     with running("pf", Machine.other, {"interface": {"name": "net0"}}):
-        cluster.wait_published(name)
-        refused(name, {"interface": {"name": "net1", "vf": {"vlan": 5}}}, "has no network interface on the host that could be asked for it")
-        cluster.claim_for("vf", name, {"interface": {"name": "net1"}})
-        pod = cluster.kubelet.run_pod(cluster.pod_manifest("vf-pod", "vf"))
-        expect("net1" in cluster.pod_links(pod), "the VF is in its pod")
-        cluster.kubelet.stop_pod(pod)
-        cluster.delete("resourceclaims", "vf")
+        cluster.wait(lambda: name not in cluster.published(), 10, "the VF to be withdrawn")
+        why = f"its PF {device_of(Machine.other)} ({Machine.other}) is held by claim default/pf"
+        expect(why in cluster.dranetd_log(), "told")
+        for _ in range(2):
+            try:
+                cluster.kubelet.run_pod(late, deadline=0)
+                raise AssertionError("the VF is in a pod")
+            except PodFailed as error:
+                expect(f"device {device_of(name)} ({name}): {why}" in str(error), error)
+    cluster.wait_published(Machine.other, name)
+    pod = cluster.kubelet.run_pod(cluster.pod_manifest("vf-again", "vf"))
+    expect("net1" in cluster.pod_links(pod), "the VF is in its pod")
+    same(held(Machine.other, 0)["vlan_list"][0]["vlan"], 5)
+    cluster.wait(lambda: Machine.other not in cluster.published(), 10, "the PF to be withdrawn")
+    cluster.kubelet.stop_pod(pod)
+    cluster.delete("resourceclaims", "vf")
     cluster.wait_published(Machine.other, name)
 
 
