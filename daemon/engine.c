@@ -74,6 +74,7 @@ void engine_feed(struct engine *g, struct event *e)
 	for (struct event *next; (next = event_queue_first(&g->queue)); event_queue_pop(&g->queue))
 		take_event(g, next);
 	g->busy = false;
+	engine_look_sriov_again(g);
 	if (!uv_is_closing((uv_handle_t *)&g->timers[TIMER_CORE]))
 		arm_core_timer(g);
 	engine_tell_status(g);

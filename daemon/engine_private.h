@@ -37,7 +37,7 @@ struct api_op {
 	struct claim_ref claim;
 };
 
-enum engine_timer { TIMER_CORE, TIMER_KUBELET, TIMER_DISCOVERY, TIMER_DRAIN, TIMER_MAX };
+enum engine_timer { TIMER_CORE, TIMER_KUBELET, TIMER_DISCOVERY, TIMER_DRAIN, TIMER_SRIOV, TIMER_MAX };
 
 struct engine {
 	uv_loop_t *loop;
@@ -125,6 +125,8 @@ void engine_add_rdma(struct engine *g, struct device_facts *facts);
 int engine_load_sriov(struct engine *g, struct error *e);
 /* A PF may have come, or left: after core was told of it. */
 void engine_look_sriov(struct engine *g);
+/* Something happened: it may have been the last use of a VF that ended. */
+void engine_look_sriov_again(struct engine *g);
 size_t engine_sriov_pending(const struct engine *g);
 void engine_close_sriov(struct engine *g, bool clean); /* not `clean`: its thread is in the kernel */
 

@@ -14,6 +14,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/str.h"
 #include "daemon/sriov_config.h"
+#include "daemon/sriov_wait.h"
 #include "netlink/sriov.h"
 #include "sysfs_fixture.h"
 
@@ -242,11 +243,84 @@ static void test_lack_of_descriptors(void **state)
 	machine_free(&m);
 }
 
+/* ---- when it is written ---------------------------------------------------------------------------------------------------------- */
+
+static bool try_now(struct sriov_wait *w, bool there, bool used, uint64_t now, bool refused)
+{
+	if (!sriov_wait_look(w, there, used, now))
+		return false;
+	sriov_wait_begun(w);
+	sriov_wait_ended(w, refused);
+	return true;
+}
+
+static void test_waits_for_the_last_use(void **state)
+{
+	(void)state;
+	struct sriov_wait w = {0};
+	assert_false(try_now(&w, false, false, 1, true));
+	assert_true(try_now(&w, true, true, 2, true)); /* it comes, and is asked whatever is known */
+	assert_false(try_now(&w, true, true, 90000, true));
+	assert_true(sriov_wait_due(&w) == UINT64_MAX);
+	assert_false(try_now(&w, true, false, 100000, true));
+	assert_true(sriov_wait_due(&w) == 100000 + SRIOV_QUIET_MS);
+	assert_false(try_now(&w, true, false, 100000 + SRIOV_QUIET_MS - 1, true));
+	assert_false(try_now(&w, true, true, 100000 + SRIOV_QUIET_MS, true)); /* again, in time */
+	assert_true(sriov_wait_due(&w) == UINT64_MAX);
+	assert_false(try_now(&w, true, false, 200000, true));
+	assert_true(try_now(&w, true, false, 200000 + SRIOV_QUIET_MS, false));
+	/* Done: nothing is asked any more, whoever uses what. */
+	assert_false(try_now(&w, true, true, 300000, true));
+	assert_false(try_now(&w, true, false, 400000, true));
+	assert_true(sriov_wait_due(&w) == UINT64_MAX);
+	/* Another one in its place. */
+	assert_false(try_now(&w, false, false, 500000, true));
+	assert_true(try_now(&w, true, false, 500001, false));
+}
+
+/* The kernel refuses and nobody is known to use any: it is not asked again and again. */
+static void test_unknown_use(void **state)
+{
+	(void)state;
+	struct sriov_wait w = {0};
+	assert_true(try_now(&w, true, false, 1, true));
+	assert_false(try_now(&w, true, false, 1000000, true));
+	assert_true(sriov_wait_due(&w) == UINT64_MAX);
+	assert_false(try_now(&w, true, true, 1000001, true));
+	assert_false(try_now(&w, true, false, 1000002, true));
+	assert_true(try_now(&w, true, false, 1000002 + SRIOV_QUIET_MS, true));
+	assert_false(try_now(&w, true, false, 9000000, true));
+}
+
+static void test_use_ends_while_it_is_tried(void **state)
+{
+	(void)state;
+	struct sriov_wait w = {0};
+	assert_true(sriov_wait_look(&w, true, true, 1));
+	sriov_wait_begun(&w);
+	assert_false(sriov_wait_look(&w, true, false, 2));
+	assert_true(sriov_wait_due(&w) == UINT64_MAX);
+	sriov_wait_ended(&w, true);
+	assert_false(sriov_wait_look(&w, true, false, 3));
+	assert_true(sriov_wait_due(&w) == 3 + SRIOV_QUIET_MS);
+	/* It leaves for a pod meanwhile, and what waits begins anew with its return. */
+	assert_false(sriov_wait_look(&w, false, false, 4));
+	assert_true(sriov_wait_due(&w) == UINT64_MAX);
+	assert_true(sriov_wait_look(&w, true, true, 5));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_lines),  cmocka_unit_test(test_directory), cmocka_unit_test(test_too_many_files),
-	    cmocka_unit_test(test_number), cmocka_unit_test(test_users),     cmocka_unit_test(test_lack_of_descriptors),
+	    cmocka_unit_test(test_waits_for_the_last_use),
+	    cmocka_unit_test(test_unknown_use),
+	    cmocka_unit_test(test_use_ends_while_it_is_tried),
+	    cmocka_unit_test(test_lines),
+	    cmocka_unit_test(test_directory),
+	    cmocka_unit_test(test_too_many_files),
+	    cmocka_unit_test(test_number),
+	    cmocka_unit_test(test_users),
+	    cmocka_unit_test(test_lack_of_descriptors),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

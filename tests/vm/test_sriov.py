@@ -303,20 +303,41 @@ def test_killed_between_settings_and_move():
 
 # ---- another number ----------------------------------------------------------------------------------------------------------------
 
-def test_another_number_never_while_one_is_used():
-    name = vf(Machine.pf, 1)
+def test_another_number_when_the_last_use_ends():
+    """Nobody restarts dranetd for it. A claim that ends while another VF is up is not the last use."""
+    name, other = vf(Machine.pf, 1), vf(Machine.pf, 0)
     with running("vf", name, {"interface": {"name": "net1"}}):
         log = restart(a=f"{Machine.pf} 4\n")
-        told(log, f"PF {Machine.pf} keeps its 2 VFs, 4 are configured: its VF ", f"({name}) is held by claim default/vf")
+        told(log, f"PF {Machine.pf} keeps its 2 VFs, 4 are configured: its VF ", f"({name}) is held by claim default/vf",
+             "they are changed when none is in use any more")
+        guest.run("ip", "link", "set", other, "up")
         same(count(Machine.pf), 2)
-    guest.run("ip", "link", "set", name, "up")
-    log = restart(a=f"{Machine.pf} 4\n")
-    told(log, f"PF {Machine.pf} keeps its 2 VFs", f"({name}) is up" if not attributes(name).get("ipv6") else f"({name}) has addresses")
-    guest.run("ip", "link", "set", name, "down")
-    log = restart(a=f"{Machine.pf} 4\n")
-    told(log, f"PF {Machine.pf} has 4 VFs now, 2 before")
+    LANE.cluster.wait_published(Machine.pf, name)
+    same(count(Machine.pf), 2)
+    guest.run("ip", "link", "set", other, "down")
+    told(log, f"PF {Machine.pf}: none of its VFs is in use any more, 4 are configured", f"PF {Machine.pf} has 4 VFs now, 2 before")
     same((count(Machine.pf), count(Machine.other)), (4, 3))
     LANE.cluster.wait_published(vf(Machine.pf, 3), deadline=30)
+
+
+def test_another_number_never_while_one_is_up():
+    name = vf(Machine.pf, 1)
+    guest.run("ip", "link", "set", name, "up")
+    LANE.cluster.wait(lambda: attributes(name)["state"] != "down", 20, "the VF to be up")
+    log = restart(a=f"{Machine.pf} 2\n")
+    told(log, f"PF {Machine.pf} keeps its 4 VFs", f"({name}) is up" if not attributes(name).get("ipv6") else f"({name}) has addresses")
+    same(count(Machine.pf), 4)
+    told(restart(a=f"{Machine.pf} 4\n"), "registered with the kubelet")
+    guest.run("ip", "link", "set", name, "down")
+
+
+def test_a_pf_of_a_claim_keeps_its_vfs():
+    """Until the claim gives it back; none of the VFs can be claimed meanwhile."""
+    with running("pf", Machine.other, {"interface": {"name": "net0"}}):
+        log = restart(a=f"{Machine.pf} 4\n{function_of(Machine.other)} 1\n")
+        told(log, "registered with the kubelet")
+    told(log, f"PF {Machine.other} has 1 VFs now, 3 before")
+    LANE.cluster.wait_published(Machine.other, vf(Machine.other, 0), deadline=30)
 
 
 def test_a_vf_elsewhere_is_used():
@@ -325,24 +346,26 @@ def test_a_vf_elsewhere_is_used():
     guest.run("ip", "link", "set", name, "netns", "elsewhere")
     try:
         LANE.cluster.wait(lambda: Machine.pf not in LANE.cluster.published(), 10, "the PF to be withdrawn")
-        told(restart(a=f"{Machine.pf} 1\n"), f"PF {Machine.pf} keeps its 4 VFs, 1 are configured", "has no interface on the host")
+        log = restart(a=f"{Machine.pf} 1\n")
+        told(log, f"PF {Machine.pf} keeps its 4 VFs, 1 are configured", "has no interface on the host")
         same(count(Machine.pf), 4)
     finally:
         guest.run("ip", "-n", "elsewhere", "link", "set", name, "netns", "1")
         guest.run("ip", "netns", "del", "elsewhere")
-    LANE.cluster.wait_published(Machine.pf, name)
+    LANE.cluster.wait_published(Machine.pf)
+    told(log, f"PF {Machine.pf} has 1 VFs now, 4 before")
 
 
 def test_mistakes_are_told_and_change_nothing():
     other = function_of(Machine.other)
-    log = restart(a=f"{Machine.pf} 99\n", b=f"{other} 1\nens1f0 x\n", c="nowhere0 1\n")
+    log = restart(a=f"{Machine.pf} 99\n", b=f"{other} 2\nens1f0 x\n", c="nowhere0 1\n")
     told(log, "b.conf:2: number of VFs", "is no number from 0 to 65535", "99 VFs are more than the 7", "c.conf:1: there is no PF nowhere0 yet")
-    same((count(Machine.pf), count(Machine.other)), (4, 3))
+    same((count(Machine.pf), count(Machine.other)), (1, 1))
 
 
 def test_none_is_a_number():
-    told(restart(a=f"{Machine.pf} 0\n"), f"PF {Machine.pf} has 0 VFs now, 4 before")
-    same((count(Machine.pf), count(Machine.other)), (0, 3))
+    told(restart(a=f"{Machine.pf} 0\n"), f"PF {Machine.pf} has 0 VFs now, 1 before")
+    same((count(Machine.pf), count(Machine.other)), (0, 1))
     LANE.cluster.wait(lambda: attributes(Machine.pf).get("sriovVfs", 0) == 0, 20, "the number of VFs")
 
 
