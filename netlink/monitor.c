@@ -22,7 +22,14 @@
 #include "netlink/nlsock.h"
 #include "netlink/route.h"
 
-enum { DEBOUNCE_MS = 20, DUMP_TIMEOUT_MS = 10000, RETRY_MIN_MS = 1000, RETRY_MAX_MS = 30000, READS_PER_TURN = 64 };
+enum {
+	DEBOUNCE_MS = 20,
+	DUMP_TIMEOUT_MS = 10000,
+	LOOK_TIMEOUT_MS = 120000, /* each link is asked by itself, and each time RTNL is waited for */
+	RETRY_MIN_MS = 1000,
+	RETRY_MAX_MS = 30000,
+	READS_PER_TURN = 64
+};
 
 enum stage { STAGE_IDLE, STAGE_LINKS, STAGE_ADDRESSES, STAGE_ROUTES_V4, STAGE_ROUTES_V6, STAGE_LOOK };
 
@@ -109,7 +116,10 @@ static void fail(struct monitor *m, int result, const char *what)
 
 static void on_dump_timeout(uv_timer_t *timer)
 {
-	fail(timer->data, -ETIMEDOUT, "the kernel does not answer a dump of links, addresses or routes");
+	struct monitor *m = timer->data;
+	fail(m, -ETIMEDOUT,
+	     m->stage == STAGE_LOOK ? "the kernel does not answer what it is asked of each link"
+	                            : "the kernel does not answer a dump of links, addresses or routes");
 }
 
 static struct nl_msg *stage_request(struct monitor *m)
@@ -209,6 +219,7 @@ static void dump_look(struct monitor *m)
 			return;
 		}
 		m->stage = STAGE_LOOK;
+		uv_timer_start(&m->watch, on_dump_timeout, LOOK_TIMEOUT_MS, 0);
 	}
 	if (!link_reader_start(m->reader, m->loop))
 		dump_finish(m);
