@@ -21,9 +21,9 @@ series=6.12
 read -ra suites <<< "${DRANETD_VM_SUITES:-$codename-backports}"
 packages=(qemu-system-x86 seabios busybox-static kmod zstd iproute2 ethtool
 	ibverbs-utils ibverbs-providers rdmacm-utils rdma-core)
-modules=(arch/x86/crypto crypto lib net fs/{9p,netfs,overlayfs,configfs} drivers/{dca,ptp,i2c/algos,infiniband}
+modules=(arch/x86/crypto crypto lib net virt/lib fs/{9p,netfs,overlayfs,configfs} drivers/{dca,ptp,i2c/algos,infiniband,vfio}
 	drivers/net/{{dummy,geneve,ifb,macvlan,macvtap,net_failover,nlmon,tap,tun,veth,virtio_net,vrf}.ko*,bonding}
-	drivers/net/{ipvlan,vxlan,team,wireguard,netkit*,ethernet/intel})
+	drivers/net/{ipvlan,vxlan,vmxnet3,team,wireguard,netkit*,ethernet/intel})
 built=(infiniband/sw/rxe infiniband/sw/siw net/netdevsim)
 
 say() { echo "machine_build.sh: $*" >&2; }
@@ -107,18 +107,19 @@ fetch_kernel() {
 	cannot "no Linux $series with its headers and source in ${suites[*]}"
 }
 
+# The modules are made in $work: the kernel's makefiles take no path with a space in it, as the cache's may be.
 unpack_kernel() {
 	local deb
 	unpack "$dir"/kernel/linux-image-*.deb "$dir/sys" --wildcards './boot/vmlinuz*' '*/modules.*' "${modules[@]/#/*/kernel/}" 2> /dev/null || true
 	find "$dir/sys/usr/lib/modules" -name '*.xz' -print0 | xargs -0 -n 20 -P "$(nproc)" xz -d
-	for deb in "$dir"/kernel/linux-{headers,kbuild}-*.deb; do unpack "$deb" "$dir"; done
+	for deb in "$dir"/kernel/linux-{headers,kbuild}-*.deb; do unpack "$deb" "$work"; done
 	dpkg-deb --fsys-tarfile "$dir"/kernel/linux-source-*.deb | tar -xO --wildcards '*.tar.xz' |
-		tar -xJ -C "$dir/kernel" --strip-components=1 --wildcards "${built[@]/#/*/drivers/}"
+		tar -xJ -C "$work" --strip-components=1 --wildcards "${built[@]/#/*/drivers/}"
 }
 
 # sed -E on a file of the kernel's source; an expression that changes nothing means that it is no longer the source we know.
 edit() {
-	local file=$dir/kernel/drivers/$1 expression
+	local file=$work/drivers/$1 expression
 	for expression in "${@:2}"; do
 		cp "$file" "$file.was"
 		sed -i -E -e "$expression" "$file"
@@ -143,18 +144,18 @@ own_netns() {
 		's/^void rxe_net_exit\(void\)/#include "rxe_netns.h"\n&/' \
 		's/err = rxe_net_ipv4_init\(\);/err = register_pernet_subsys(\&rxe_netns) ?: rxe_net_ipv4_init();/' \
 		's/^\tunregister_netdevice_notifier\(&rxe/\tunregister_pernet_subsys(\&rxe_netns);\n&/'
-	cp "$here/rxe_netns.h" "$dir/kernel/drivers/infiniband/sw/rxe/"
+	cp "$here/rxe_netns.h" "$work/drivers/infiniband/sw/rxe/"
 }
 
 build_modules() {
 	local updates=$dir/sys/usr/lib/modules/$release/updates at
-	sed -i "s# /usr/src# $dir/usr/src#" "$dir/usr/src/linux-headers-$release/Makefile"
+	sed -i "s# /usr/src# $work/usr/src#" "$work/usr/src/linux-headers-$release/Makefile"
 	mkdir "$updates"
 	for at in "${built[@]}"; do
-		make -s -j"$(nproc)" -C "$dir/usr/src/linux-headers-$release" M="$dir/kernel/drivers/$at" modules \
+		make -s -j"$(nproc)" -C "$work/usr/src/linux-headers-$release" M="$work/drivers/$at" modules \
 			CONFIG_RDMA_RXE=m CONFIG_RDMA_SIW=m CONFIG_NETDEVSIM=m CONFIG_DEBUG_INFO_BTF_MODULES= >&2
-		strip -g "$dir/kernel/drivers/$at"/*.ko
-		cp "$dir/kernel/drivers/$at"/*.ko "$updates"
+		strip -g "$work/drivers/$at"/*.ko
+		cp "$work/drivers/$at"/*.ko "$updates"
 	done
 	kmod_as depmod -b "$dir/sys" "$release"
 }
@@ -175,7 +176,7 @@ make_initramfs() {
 	cp "$here/machine_init.sh" "$root/init"
 	chmod +x "$root/init"
 	for module in 9pnet_virtio 9p overlay; do kmod_as modprobe -d "$dir/sys" -S "$release" --show-depends "$module"; done |
-		awk '$1 == "insmod" && !seen[$2]++ { print $2 }' | while read -r module; do
+		sed -n 's/^insmod \(.*\.ko\).*/\1/p' | awk '!seen[$0]++' | while IFS= read -r module; do
 		n=$((n + 1))
 		cp "$module" "$root/$(printf %02d $n).ko"
 	done
@@ -186,9 +187,8 @@ make_initramfs() {
 # for it holds its directory (machine.sh).
 remove_old() {
 	local old
-	rm -rf "$cache"/new.*
 	touch "$home"
-	find "$cache" -mindepth 1 -maxdepth 1 -type d -mtime +2 | while read -r old; do
+	find "$cache" -mindepth 1 -maxdepth 1 -type d -mtime +2 | while IFS= read -r old; do
 		flock -n "$old" rm -rf "$old" || say "$old is in use"
 	done
 }
@@ -201,8 +201,10 @@ mkdir -p "$cache"
 exec 9> "$cache.lock"
 flock 9
 if [ ! -e "$home" ]; then
-	dir=$cache/new.$$
-	trap 'rm -rf "$dir"' EXIT
+	dir=$cache/new
+	rm -rf "$dir"* # of one that was killed
+	work=$(mktemp -d)
+	trap 'rm -rf "$dir" "$work"' EXIT
 	mkdir "$dir"
 	fetch_tools
 	fetch_kernel
@@ -212,7 +214,7 @@ if [ ! -e "$home" ]; then
 	unpack_image
 	make_initramfs
 	echo "$release" > "$dir/release"
-	rm -rf "$dir"/{tools,kernel,usr,lib,initramfs.d}
+	rm -rf "$dir"/{tools,kernel,initramfs.d}
 	mv "$dir" "$home"
 fi
 remove_old
