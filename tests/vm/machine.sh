@@ -11,6 +11,8 @@
 #   VM_TIMEOUT  seconds (600)
 #   VM_CPUS     (2)
 #   VM_MEM      MiB (2048)
+#   VM_BOARD    QEMU's arguments for another machine than the one above: its board, processors, memory, NUMA nodes and NICs. It has to have
+#               PCI, where our own devices come before those; VM_CPUS and VM_MEM are not heard then
 #   VM_ACCEL    QEMU's accelerator; tcg, since a nested KVM is often there and hangs
 #   VM_QEMU     more arguments for QEMU
 set -euo pipefail
@@ -50,23 +52,34 @@ numa_node() { # NUMBER BUS MEBIBYTES
 		-device "pxb-pcie,id=pxb$1,bus=pcie.0,bus_nr=$2,numa_node=$1" -device "pcie-root-port,id=port$1,bus=pxb$1,chassis=$1"
 }
 
-describe() {
+usual_board() {
 	local half=$((${VM_MEM:-2048} / 2))
-	add -L "$dir/sys/usr/share/qemu" -L "$dir/sys/usr/share/seabios" -nodefaults -display none -no-reboot
-	add -machine q35 -accel "${VM_ACCEL:-tcg,thread=multi}" -cpu Nehalem -smp "${VM_CPUS:-2}" -m "$((half * 2))M"
-	add -device virtio-serial-pci -chardev "file,id=out,path=$control/out" -device virtconsole,chardev=out -serial "file:$control/console"
-	share_as host / on
-	share_as sys "$dir/sys" on
-	share_as share "$share" off
+	add -machine q35 -smp "${VM_CPUS:-2}" -m "$((half * 2))M"
 	nic 3 virtio-net-pci
 	numa_node 0 32 "$half"
 	numa_node 1 64 "$half"
 	nic 1 igb,bus=port0
 	nic 2 igb,bus=port1
+}
+
+# Words, as QEMU's arguments are: none of them has a space in it.
+add_words() {
+	local -a words
+	read -ra words <<< "$1"
+	add "${words[@]}"
+}
+
+describe() {
+	add -L "$dir/sys/usr/share/qemu" -L "$dir/sys/usr/share/seabios" -nodefaults -display none -no-reboot
+	add -accel "${VM_ACCEL:-tcg,thread=multi}" -cpu Nehalem
+	add -device virtio-serial-pci -chardev "file,id=out,path=$control/out" -device virtconsole,chardev=out -serial "file:$control/console"
+	share_as host / on
+	share_as sys "$dir/sys" on
+	share_as share "$share" off
+	if [ -n "${VM_BOARD:-}" ]; then add_words "$VM_BOARD"; else usual_board; fi
 	add -kernel "$dir/vmlinux" -initrd "$dir/initramfs" -append "console=ttyS0 quiet panic=-1 oops=panic mitigations=off nowatchdog \
-cryptomgr.notests rcupdate.rcu_cpu_stall_suppress=1 machine_share=$share machine_control=$control"
-	[ -z "${VM_QEMU:-}" ] || read -ra more <<< "$VM_QEMU"
-	add "${more[@]}"
+cryptomgr.notests rcupdate.rcu_cpu_stall_suppress=1 machine_share=\"$share\" machine_control=\"$control\""
+	[ -z "${VM_QEMU:-}" ] || add_words "$VM_QEMU"
 }
 
 # QEMU of the cache, or the system's if that was installed.
@@ -75,7 +88,6 @@ qemu_path() {
 	[ -x "$at" ] && echo "$at" || command -v qemu-system-x86_64
 }
 
-more=()
 write_command "$@"
 describe
 : > "$control/out"
