@@ -61,8 +61,8 @@ netdevs() {
 		[ -L "$link" ] || continue
 		dir=$(here "$link")
 		printf '%s/\n' "$dir"
-		files "$dir" ifindex type address operstate dev_port phys_port_name phys_switch_id
-		links "$dir" device
+		files "$dir" ifindex iflink type address operstate dev_port phys_port_name phys_switch_id
+		links "$dir" device master
 		device=$dir/device
 		if [ ! -e "$device" ] || [ "$(here "$device/subsystem")" = bus/pci ]; then
 			continue
@@ -76,6 +76,24 @@ netdevs() {
 	echo "class/net/"
 	for link in class/net/*; do
 		links class/net "${link##*/}"
+	done
+}
+
+rdma() {
+	local link dir port
+	for link in class/infiniband/*; do
+		[ -L "$link" ] || continue
+		dir=$(here "$link")
+		printf '%s/\n' "$dir"
+		files "$dir" node_guid
+		links "$dir" device
+		for port in "$dir"/ports/*; do
+			files "$dir" "ports/${port##*/}"/{link_layer,state,gids/0,gid_attrs/ndevs/0}
+		done
+	done
+	[ ! -d class/infiniband ] || echo "class/infiniband/"
+	for link in class/infiniband/*; do
+		links class/infiniband "${link##*/}"
 	done
 }
 
@@ -94,4 +112,5 @@ nodes() {
 
 functions
 netdevs
+rdma
 nodes
