@@ -22,7 +22,7 @@ int sysfs_open_function(const struct sysfs *s, const char *address);
 /* Where the link at the path below the root points to. */
 int sysfs_link(const struct sysfs *s, char *text, size_t size, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* In an open directory; links are not followed. The first line of a file; the last component of a link's target; the first entry of a
+/* In an open directory; links are not followed. The first line of a file; the last component of a link's target; the first directory in a
  * directory by name, because the kernel's own order says nothing and changes. The last two only if they are tokens (str_is_token). */
 int sysfs_dir_text(int dir, const char *name, char *text, size_t size);
 int32_t sysfs_dir_number(int dir, const char *name); /* -1 = there is none, or one below 0 */

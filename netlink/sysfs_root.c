@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -198,8 +199,9 @@ int sysfs_dir_each(int dir, int (*see)(int dir, const char *name, void *user), v
 static int keep_first(int dir, const char *name, void *user)
 {
 	char *best = user;
-	(void)dir;
-	if (str_is_token(name) && (!best[0] || strcmp(name, best) < 0))
+	struct stat st;
+	if (str_is_token(name) && (!best[0] || strcmp(name, best) < 0) && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISDIR(st.st_mode))
 		(void)str_copy(best, SYSFS_NAME_SIZE, name);
 	return 0;
 }

@@ -94,6 +94,41 @@ static void virtual_function_knows_its_pf(void **state)
 	assert_string_equal(read_pci(w, "0000:8a:00.1").pf_address, "0000:8a:00.0");
 }
 
+/* The rows of DRANET's own tests (dranet-behaviour §11.3): what makes a VF, its PF's netdev, and what an RDMA device. */
+static void virtual_functions_and_rdma_devices(void **state)
+{
+	struct world *w = *state;
+	static const struct {
+		const char *make; /* in the function's directory, or in that of its PF */
+		const char *pf, *pf_netdev, *rdma;
+	} rows[] = {
+	    {"true", "", NULL, ""},
+	    {"echo > physfn", "", NULL, ""},
+	    {"ln -sf ../0000:8a:00.0 physfn && ln -s ../0000:8a:00.1 ../0000:8a:00.0/virtfn0", "0000:8a:00.0", NULL, ""},
+	    {"mkdir ../0000:8a:00.0/net", "0000:8a:00.0", NULL, ""},
+	    {"mkdir ../0000:8a:00.0/net/eth0", "0000:8a:00.0", "eth0", ""},
+	    {"mkdir infiniband", "0000:8a:00.0", "eth0", ""},
+	    {"echo > infiniband/somefile", "0000:8a:00.0", "eth0", ""},
+	    {"mkdir infiniband/mlx5_0", "0000:8a:00.0", "eth0", "mlx5_0"},
+	    {"mkdir infiniband/mlx5_1", "0000:8a:00.0", "eth0", "mlx5_0"},
+	};
+	char pf[IFNAME_SIZE];
+	uint32_t index;
+	machine_add_pci(&w->m, "pci0000:80", "0000:8a:00.0", CONNECTX, "mlx5_core", 1);
+	machine_add_pci(&w->m, "pci0000:80", "0000:8a:00.1", CONNECTX, "mlx5_core", 1);
+	machine_add_netdev(&w->m, VF, "eth1");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		machine_run("cd %s/devices/" VF " && %s", w->m.root, rows[i].make);
+		struct sysfs_pci p = read_pci(w, "0000:8a:00.1");
+		assert_string_equal(p.pf_address, rows[i].pf);
+		assert_string_equal(p.rdma_device, rows[i].rdma);
+		assert_int_equal(sysfs_netdev_vf(w->m.sysfs, "eth1", pf, &index), rows[i].pf_netdev ? 0 : -ENOENT);
+		if (rows[i].pf_netdev)
+			assert_string_equal(pf, rows[i].pf_netdev);
+	}
+	assert_int_equal(sysfs_netdev_vf(w->m.sysfs, "eth9", pf, &index), -ENOENT);
+}
+
 static void what_is_offered(void **state)
 {
 	struct world *w = *state;
@@ -350,6 +385,7 @@ int main(void)
 	    fixture_test(function_is_read),
 	    fixture_test(unlisted_names_are_unknown),
 	    fixture_test(virtual_function_knows_its_pf),
+	    fixture_test(virtual_functions_and_rdma_devices),
 	    fixture_test(what_is_offered),
 	    fixture_test(malformed_functions_are_none),
 	    fixture_test(netdevs_are_found),
