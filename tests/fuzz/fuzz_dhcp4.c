@@ -105,6 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 		free(copy);
 	}
+	run_until(&d, now + 1000); /* nobody says that he has the address */
 	/* What is held goes over into another life, and is given back. */
 	struct dhcp4 again;
 	dhcp4_start(&again, &ours, &d.lease, size & 1, 1, now);
