@@ -15,7 +15,7 @@
 #include "netlink/mover_lease.h"
 
 /* The kubelet waits for Prepare, and asks again when it failed. */
-enum { LEASE_LIMIT_MS = 20000, CARRIER_TRIES = 10, CARRIER_WAIT_MS = 20 };
+enum { LEASE_LIMIT_MS = 20000, CARRIER_WAIT_MS = 20, CARRIER_TRIES = 10, CARRIER_TRIES_MAX = 250 };
 
 static struct mac pod_mac(const struct attach_plan *p)
 {
@@ -292,18 +292,27 @@ struct release_job {
 	struct error error;
 };
 
-/* A link that is down on the host goes up for a moment. One whose carrier takes longer keeps its server waiting for the lease's end. */
+/* Some hardware takes seconds. Where others wait behind us, it is a fifth of one, and the server waits for the lease's end. */
+static void wait_for_carrier(struct worker *w, const struct dhcp_place *place)
+{
+	struct dhcp_link link = {0};
+	for (int i = 0; i < CARRIER_TRIES_MAX && (i < CARRIER_TRIES || worker_is_idle_behind(w)); i++) {
+		if (dhcp_link_look(place, &link, NULL) < 0 || link.running)
+			return;
+		nanosleep(&(struct timespec){.tv_nsec = CARRIER_WAIT_MS * 1000000L}, NULL);
+	}
+}
+
+/* A link that is down on the host goes up for a moment. */
 static void release_work(struct worker_job *job)
 {
 	struct release_job *j = (struct release_job *)job;
 	struct mover *m = j->engine->mover;
 	struct dhcp_place place;
-	struct dhcp_link link = {0};
 	struct mac mac = pod_mac(j->plan);
 	j->result = mover_lease_begin(m, j->plan, &place, &j->error);
 	if (j->result == 0) {
-		for (int i = 0; i < CARRIER_TRIES && dhcp_link_look(&place, &link, NULL) == 0 && !link.running; i++)
-			nanosleep(&(struct timespec){.tv_nsec = CARRIER_WAIT_MS * 1000000L}, NULL);
+		wait_for_carrier(j->engine->mover_worker, &place);
 		j->result = dhcp_release(&place, &mac, j->leases, &j->error);
 	}
 	/* Also where it could not be brought up: what was set before that is set back. */

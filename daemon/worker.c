@@ -145,6 +145,14 @@ size_t worker_pending(const struct worker *w)
 	return w->pending;
 }
 
+bool worker_is_idle_behind(struct worker *w)
+{
+	uv_mutex_lock(&w->mutex);
+	bool idle = !w->queued.first;
+	uv_mutex_unlock(&w->mutex);
+	return idle;
+}
+
 void worker_close(struct worker *w)
 {
 	if (!w)

@@ -19,6 +19,7 @@ struct test_job {
 	pthread_t worked_on, done_on;
 	size_t stack;
 	int blocked, more;
+	bool idle_behind;
 	struct worker *worker;
 	struct test_job *then;
 	uv_sem_t *gate;
@@ -30,6 +31,7 @@ static void work(struct worker_job *job)
 	sigset_t now;
 	if (j->gate)
 		uv_sem_wait(j->gate);
+	j->idle_behind = j->worker && worker_is_idle_behind(j->worker);
 	j->worked_on = pthread_self();
 	pthread_sigmask(SIG_SETMASK, NULL, &now);
 	j->blocked = sigismember(&now, SIGTERM) && sigismember(&now, SIGINT);
@@ -126,13 +128,17 @@ static void test_close_finishes(void **state)
 	uv_sem_init(&gate, 0);
 	jobs[0].gate = &gate;
 	assert_int_equal(worker_new(&loop, "test-worker", &w, NULL), 0);
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 4; i++) {
+		jobs[i].worker = w;
 		worker_submit(w, &jobs[i].job);
+	}
 	uv_sem_post(&gate);
 	worker_close(w);
 	assert_int_equal(next, 4);
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 4; i++) {
 		assert_true(pthread_equal(jobs[i].done_on, pthread_self()));
+		assert_int_equal(jobs[i].idle_behind, i == 3);
+	}
 	uv_run(&loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&loop), 0);
 	uv_sem_destroy(&gate);
