@@ -515,6 +515,22 @@ static void netdev_on_foreign_function_is_hidden(void **state)
 	assert_null(find(w, "pci-0000-00-14-0"));
 }
 
+/* Only its interface stands on it, and cannot leave: two devices, and which belongs to which is to be seen. */
+static void function_of_a_netdev_that_cannot_leave(void **state)
+{
+	struct world *w = *state;
+	add_function(w, "0000:8a:00.0");
+	machine_add_netdev(&w->machine, "pci0000:80/0000:8a:00.0", "fixed0");
+	host("ip link add fixed0 type bridge");
+	start(w);
+	const struct device_facts *function = find(w, "pci-0000-8a-00-0"), *netdev = find(w, "fixed0");
+	assert_non_null(function);
+	assert_non_null(netdev);
+	assert_true(function->ifindex == 0 && function->is_nic && !function->hidden);
+	assert_true(netdev->ifindex > 0 && netdev->hidden);
+	assert_string_equal(netdev->pci_address, function->pci_address);
+}
+
 /* What a PF lists, and where its VFs are. */
 static void vfs_know_their_place(void **state)
 {
@@ -815,6 +831,7 @@ int main(void)
 	    kernel_test(reloaded_driver_keeps_the_name),
 	    kernel_test(virtual_function_follows_its_pf),
 	    kernel_test(netdev_on_foreign_function_is_hidden),
+	    kernel_test(function_of_a_netdev_that_cannot_leave),
 	    kernel_test(vfs_know_their_place),
 	    kernel_test(speed_is_of_links_that_are_up),
 	    kernel_test(uevents_tell_of_functions),
