@@ -165,8 +165,10 @@ def test_a_right_that_is_given_late():
     """Without the right to our entries the API server answers Invalid, not Forbidden."""
     cluster = LANE.cluster
     user = cluster.api.users[USER]
-    cluster.claim_for("rights", "nic0", {"interface": {"name": "net1",
-                                                       "addresses": ["192.0.2.82/24"]}})
+    cluster.net.add_nic("late0")
+    cluster.wait_published("late0")
+    cluster.claim_for("rights", "late0", {"interface": {"name": "net1",
+                                                        "addresses": ["192.0.2.82/24"]}})
     user.rules -= ARBITRARY_NODE
     try:
         pod = cluster.kubelet.run_pod(cluster.pod_manifest("rights", "rights"))
@@ -225,7 +227,8 @@ def test_virtual_functions_do_not_wait_for_the_api_server():
 def test_other_credentials_and_servers():
     for options in ({"credentials": "token"}, {"credentials": "token-file"},
                     {"api_options": {"versions": ("v1beta2", "v1beta1"), "json_404": True}},
-                    {"api_options": {"versions": ("v1beta1",), "watch_list": False}},
+                    {"api_options": {"versions": ("v1beta1",), "watch_list": False,
+                                     "granular_status": False}},
                     {"api_options": {"split_watch": True, "watch_life": (0.2, 1.0),
                                      "bookmark_seconds": 0.1, "gone_style": "http"}}):
         with Cluster(seed=8, **options) as cluster:

@@ -12,7 +12,8 @@ from cluster import DRIVER  # noqa: E402
 from cluster_cases import Lane, expect, refused, same  # noqa: E402
 from kubelet import PodFailed  # noqa: E402
 
-LANE = Lane(seed=2)
+# As the pod of a DaemonSet: the token of its service account, with the rights of its manifest.
+LANE = Lane(seed=2, credentials="token-file")
 PODS = int(os.environ.get("PODS", "50"))
 
 
@@ -186,7 +187,7 @@ def test_pod_without_claim_is_left_alone():
     pod = cluster.kubelet.run_pod(cluster.pod_manifest("plain"))
     same(sorted(cluster.pod_links(pod)), ["eth0", "lo"])
     cluster.kubelet.stop_pod(pod)
-    asked = cluster.api.requests(user="dranetd", resource="resourceclaims", since=since)
+    asked = cluster.api.requests(user=cluster.api.DRIVER, resource="resourceclaims", since=since)
     same(asked, [], f"{DRIVER} asked for claims of a pod that has none")
 
 
