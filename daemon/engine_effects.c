@@ -162,8 +162,8 @@ static void perform_unpin(struct engine *g, struct effect *f)
 	engine_done(g, f->op, 0, NULL);
 }
 
-/* The files that a spec mounts are gone before a pending one is there, and are there before a final one: a container that was created with
- * the former waits for them. */
+/* The files that a spec mounts are there before a final one. They stay when only the spec goes: who began after a start of ours, or after
+ * an attach was done again, finds containers that have them mounted, and must write over those. */
 static int write_token(struct engine *g, const struct effect *f, struct error *e)
 {
 	const struct cdi_sandbox sandbox = {f->token.sandbox_pid, f->token.netns_inode};
@@ -176,7 +176,7 @@ static int write_token(struct engine *g, const struct effect *f, struct error *e
 	int r = 0;
 	if (g->metadata && f->token.token == TOKEN_FINAL)
 		r = metadata_write(g->metadata, f->token.record, e);
-	else if (g->metadata)
+	else if (g->metadata && !f->token.record->wants_pod)
 		r = metadata_remove(g->metadata, f->token.claim.uid, e);
 	return r < 0 ? r : cdi_write(g->cdi, f->token.claim.uid, f->token.token, &sandbox, &edits, e);
 }
@@ -263,6 +263,9 @@ static void perform_store(struct engine *g, struct effect *f)
 
 static void perform_forget(struct engine *g, struct effect *f)
 {
+	/* Of a claim that had no spec any more when its pod was stopped. What is left is swept by the next start. */
+	if (g->metadata)
+		(void)metadata_remove(g->metadata, f->forget.uid, NULL);
 	submit_disk_job(g, f->op, &f->forget, NULL, 0);
 }
 

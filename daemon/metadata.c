@@ -17,7 +17,7 @@
 #include "k8s/device_metadata.h"
 #include "netlink/fd.h"
 
-enum { FILE_NAME_SIZE = 16 };
+enum { FILE_NAME_SIZE = 16, TEXT_MAX = 1 << 20 };
 
 struct metadata {
 	char directory[PATH_SIZE];
@@ -81,12 +81,14 @@ size_t metadata_mounts(const struct metadata *m, const struct claim_record *reco
 	return fit;
 }
 
-/* What the file says; empty where there is none yet. */
+/* What the file says; empty where there is none yet. A container that may mount what it likes may have written to it. */
 static int read_file(int fd, struct buf *ret)
 {
 	struct stat st;
-	if (fstat(fd, &st) < 0)
+	if (fstat(fd, &st) < 0 || (st.st_size > TEXT_MAX && ftruncate(fd, 0) < 0))
 		return -errno;
+	if (st.st_size > TEXT_MAX)
+		return 0;
 	size_t size = st.st_size > 0 ? (size_t)st.st_size : 0;
 	if (!buf_reserve(ret, size))
 		return -ENOMEM;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files from which containers read about their devices (k8s/device_metadata.h), one for each request of a claim, below the state directory.
- * The claim's CDI spec mounts them where KEP-5304 says. They are there as long as the devices are in the pod: a container that was let in
- * before waits for its mount. */
+ * The claim's CDI spec mounts them where KEP-5304 says. They are there from when the devices are in the pod until it is stopped, and are
+ * the same files all the while: containers have them mounted. */
 #pragma once
 
 #include <stdbool.h>

@@ -185,6 +185,13 @@ static void test_written_again(void **state)
 	write_once_more(m, &record);
 	assert_int_equal(generation_of(mounts[0].source), 3);
 
+	/* What cannot be ours, whoever wrote it. */
+	assert_int_equal(truncate(mounts[0].source, 64 << 20), 0);
+	write_once_more(m, &record);
+	assert_int_equal(generation_of(mounts[0].source), 1);
+	assert_int_equal(stat(mounts[0].source, &after), 0);
+	assert_int_equal(after.st_size, strlen(file_text(mounts[0].source)));
+
 	assert_int_equal(claims_on_disk(), 1);
 	assert_int_equal(metadata_remove(m, "uid-1", &e), 0);
 	assert_int_equal(metadata_remove(m, "uid-1", &e), 0);
