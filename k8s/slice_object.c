@@ -13,6 +13,10 @@
 /* The server cuts a generateName at 58 bytes before it adds its five (protocols §6.2); the index at the front always stays. */
 enum { GENERATE_NAME_MAX = 58, INDEX_DIGITS = 5, INDEX_DIGITS_MAX = 8 };
 
+/* One attribute of ours can be a list (protocols §4.3). */
+_Static_assert(SLICE_DEVICES_MAX <= 64, "a slice with list attributes may hold 64 devices");
+_Static_assert(ATTRIBUTES_MAX - 1 + NUMA_NODES_MAX <= 48, "a device may carry 48 values, those in lists counted one by one");
+
 /* "0001f-…" → 31; -1 = not such a name. */
 static int64_t name_index(const char *name)
 {
