@@ -20,6 +20,7 @@ from npm_modules import modules  # noqa: E402
 
 CLIENT = os.path.join(HERE, "policy")
 COMMITTED = os.path.join(HERE, "..", "..", "packaging", "admission-policy.yaml")
+SLICES = os.path.join(HERE, "..", "..", "packaging", "slice-policy.yaml")
 DRIVER = "dra.net"
 RANDOM_DOCUMENTS = 3000
 SEED = 20
@@ -166,6 +167,26 @@ def compare(texts):
 def test_the_committed_file_is_the_output():
     with open(COMMITTED, encoding="utf-8") as file:
         same(file.read(), policy())
+
+
+def test_a_driver_writes_the_slices_of_its_node():
+    account, node = "system:serviceaccount:kube-system:dranetd", "authentication.kubernetes.io/node-name"
+    here, there, all_nodes = ({"spec": spec} for spec in ({"nodeName": "a"}, {"nodeName": "b"}, {"allNodes": True}))
+
+    def asked(what, old=None, extra=None, user=account, operation="CREATE"):
+        return json.dumps({"object": what, "oldObject": old, "request": {
+            "operation": operation, "userInfo": {"username": user, "extra": {node: ["a"]} if extra is None else extra}}})
+    rows = (
+        (True, asked(here)), (False, asked(there)), (False, asked(all_nodes)),
+        (True, asked(here, here, operation="UPDATE")), (False, asked(there, there, operation="UPDATE")),
+        (True, asked(None, here, operation="DELETE")), (False, asked(None, there, operation="DELETE")),
+        (False, asked(here, extra={})), (False, asked(here, extra={node: []})), (False, asked({"spec": {"nodeName": ""}}, extra={})),
+        (True, asked(there, user="system:node:b")),
+    )
+    told = answers([request for _, request in rows], SLICES)
+    same([answer.get("allowed", answer) for answer in told], [allowed for allowed, _ in rows])
+    same(told[1]["message"], "a driver on node a may not write slices of node b")
+    same(told[7]["message"], "a driver on node (none) may not write slices of node a")
 
 
 def test_documents_of_the_unit_tests():

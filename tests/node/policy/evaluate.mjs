@@ -3,7 +3,7 @@
 //
 //   node evaluate.mjs NODE_MODULES POLICY < requests
 //
-// POLICY is the YAML file; requests are lines of JSON {"object", "oldObject"}. For each a line of JSON: {"matches", "allowed", "message"},
+// POLICY is the YAML file; requests are lines of JSON {"object", "oldObject", "request"}. For each a line of JSON: {"matches", "allowed", "message"},
 // or {"error"} for an expression that could not be evaluated. The first line is {"types"}: what the expressions were found to give.
 // Kubernetes' own functions are added here, as its documentation describes them.
 import fs from 'node:fs'
@@ -54,7 +54,7 @@ class CIDR {
 }
 
 function environment () {
-  return new Environment({ limits: { maxAstNodes: 100000, maxDepth: 250, maxListElements: 1000 } })
+  return new Environment({ enableOptionalTypes: true, limits: { maxAstNodes: 100000, maxDepth: 250, maxListElements: 1000 } })
     .registerType('net.IP', IP)
     .registerType('net.CIDR', CIDR)
     .registerFunction('isIP(string): bool', isIP)
@@ -68,6 +68,7 @@ function environment () {
     .registerFunction('string.replace(string, string): string', (text, what, by) => text.replaceAll(what, by))
     .registerVariable('object', 'dyn')
     .registerVariable('oldObject', 'dyn')
+    .registerVariable('request', 'dyn')
     .registerVariable('variables', 'dyn')
 }
 
@@ -112,10 +113,10 @@ const validations = spec.validations.map((item, i) => ({
   messageExpression: compile(`message ${i}`, item.messageExpression, 'messages')
 }))
 
-function judge ({ object, oldObject = null }) {
-  if (!conditions.every(condition => condition({ object, oldObject, variables: {} }))) return { matches: false, allowed: true }
+function judge ({ object = null, oldObject = null, request = {} }) {
+  if (!conditions.every(condition => condition({ object, oldObject, request, variables: {} }))) return { matches: false, allowed: true }
   const values = {}
-  const context = { object, oldObject, variables: values }
+  const context = { object, oldObject, request, variables: values }
   for (const [name, expression] of variables) values[name] = expression(context)
   for (const validation of validations) {
     if (!validation.expression(context)) return { matches: true, allowed: false, message: validation.messageExpression(context) }
