@@ -88,6 +88,8 @@ static void on_status(int result, const char *error, void *user)
 
 static void perform_status(struct engine *g, struct effect *f)
 {
+	if (g->kubelet)
+		kubelet_health_changed(g->kubelet);
 	struct api_op *o = api_op_new(g, f->op, &f->status.claim);
 	int r = !o ? -ENOMEM
 	           : status_apply(g->api, g->options->driver_name, &f->status.claim, f->status.devices, f->status.n,

@@ -33,18 +33,20 @@ static void on_registered(bool ok, const char *error, void *user)
 }
 
 struct health_list {
-	void (*add)(const char *device, void *to);
+	void (*add)(const char *device, const char *trouble, void *to);
 	void *to;
 };
 
 static void add_health(const struct core_device_view *d, void *user)
 {
 	const struct health_list *list = user;
-	if (d->offered)
-		list->add(d->facts->name, list->to);
+	if (d->claim && d->place == PLACE_GONE)
+		list->add(d->facts->name, "it does not exist any more", list->to);
+	else if (d->claim || d->offered)
+		list->add(d->facts->name, NULL, list->to);
 }
 
-static void on_health(void (*add)(const char *device, void *to), void *to, void *user)
+static void on_health(void (*add)(const char *device, const char *trouble, void *to), void *to, void *user)
 {
 	struct engine *g = user;
 	core_devices(g->core, add_health, &(struct health_list){add, to});

@@ -22,8 +22,9 @@ struct kubelet_options {
 	void (*event)(struct event *e, void *user);
 	/* kubelet told whether registration worked; false without a text: its socket was taken away, and is made again. */
 	void (*registered)(bool ok, const char *error, void *user);
-	/* All devices for the health stream: call `add` for each (called when a stream opens and when kubelet_health_changed is called). */
-	void (*health)(void (*add)(const char *device, void *to), void *to, void *user);
+	/* All devices for the health stream: call `add` for each (called when a stream opens and when kubelet_health_changed is called).
+	 * `trouble` says what is wrong with an unhealthy one; NULL = it is healthy. */
+	void (*health)(void (*add)(const char *device, const char *trouble, void *to), void *to, void *user);
 	void *user;
 };
 /* Makes <root>/plugins/<driver> (0750), listens on the DRA socket, then on the registration socket. <root> and <root>/plugins_registry are

@@ -21,7 +21,7 @@ struct kubelet_health {
 	uv_timer_t resend; /* runs while there is a stream */
 	bool sending;
 	struct stream *streams;
-	uint64_t said; /* names_digest() of the list the streams have */
+	uint64_t said; /* list_digest() of the list the streams have */
 };
 
 struct list {
@@ -30,25 +30,26 @@ struct list {
 	struct buf encoded;
 };
 
-static void name_sum(const char *device, void *to)
+static void device_sum(const char *device, const char *trouble, void *to)
 {
 	uint64_t hash = UINT64_C(0xcbf29ce484222325), *sum = to; /* FNV-1a */
 	for (; *device; device++)
 		hash = (hash ^ (uint8_t)*device) * UINT64_C(0x100000001b3);
+	hash = (hash ^ (trouble != NULL)) * UINT64_C(0x100000001b3);
 	*sum += hash ^ hash >> 32;
 }
 
-static uint64_t names_digest(const struct kubelet_health *h)
+static uint64_t list_digest(const struct kubelet_health *h)
 {
 	uint64_t sum = 0;
-	h->options->health(name_sum, &sum, h->options->user);
+	h->options->health(device_sum, &sum, h->options->user);
 	return sum;
 }
 
-static void list_add(const char *device, void *to)
+static void list_add(const char *device, const char *trouble, void *to)
 {
 	struct list *l = to;
-	kubelet_encode_health(l->node, device, l->now, &l->encoded);
+	kubelet_encode_health(l->node, device, trouble, l->now, &l->encoded);
 }
 
 static void list_make(const struct kubelet_health *h, struct list *ret)
@@ -78,7 +79,7 @@ static void send_all(struct kubelet_health *h)
 	if (!h->streams)
 		return;
 	list_make(h, &l);
-	h->said = names_digest(h);
+	h->said = list_digest(h);
 	h->sending = true;
 	for (struct stream **at = &h->streams; *at;) {
 		struct stream *s = *at;
@@ -131,10 +132,10 @@ void kubelet_health_open(struct kubelet_health *h, struct grpc_call *call)
 	send_all(h);
 }
 
-/* Most changes are of attributes, and the list holds names alone: a thousand of them are not sent again for one MTU. */
+/* Most changes are of attributes, of which the list says nothing: a thousand devices are not sent again for one MTU. */
 void kubelet_health_look(struct kubelet_health *h)
 {
-	if (h->streams && names_digest(h) != h->said)
+	if (h->streams && list_digest(h) != h->said)
 		send_all(h);
 }
 

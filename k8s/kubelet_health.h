@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The open health streams (DRAResourceHealth.NodeWatchResources, protocols §2.6): each gets the full list of devices at once, when it
- * changed, and before the timeout it states runs out. All devices are healthy: one that is not there is not in the list. */
+ * changed, and before the timeout it states runs out. One that is left out keeps its health at the kubelet until that timeout, so what is
+ * gone from a pod must be told as unhealthy. */
 #pragma once
 
 #include <uv.h>

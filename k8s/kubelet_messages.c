@@ -197,7 +197,7 @@ int kubelet_decode_watch(const uint8_t *data, size_t len, struct error *e)
 	return pb_unpack(&arena, &health__node_watch_resources_request__descriptor, data, len, &message, e);
 }
 
-void kubelet_encode_health(const char *pool, const char *device, int64_t now, struct buf *to)
+void kubelet_encode_health(const char *pool, const char *device, const char *trouble, int64_t now, struct buf *to)
 {
 	_cleanup_pb_arena_ struct pb_arena arena = {0};
 	Health__DeviceIdentifier name = HEALTH__DEVICE_IDENTIFIER__INIT;
@@ -207,7 +207,8 @@ void kubelet_encode_health(const char *pool, const char *device, int64_t now, st
 	name.pool_name = pb_sendable(&arena, pool);
 	name.device_name = pb_sendable(&arena, device);
 	health.device = &name;
-	health.health = HEALTH__HEALTH_STATUS__HEALTHY;
+	health.health = trouble ? HEALTH__HEALTH_STATUS__UNHEALTHY : HEALTH__HEALTH_STATUS__HEALTHY;
+	health.message = pb_sendable(&arena, trouble);
 	health.last_updated_time = now;
 	/* A device that is silent for this long becomes Unknown. Kubelets up to 1.34 do not read the field and take 30 s: there the gate is
 	 * off by default, and a wake-up every half minute on every node would be the price (protocols §2.6). */

@@ -25,7 +25,7 @@ enum { KUBELET_ERROR_SIZE = 512 };
 int kubelet_decode_status(const uint8_t *data, size_t len, bool *registered, char error[KUBELET_ERROR_SIZE], struct error *e);
 
 int kubelet_decode_watch(const uint8_t *data, size_t len, struct error *e);
-/* One healthy device as a NodeWatchResourcesResponse. Appending one after the other makes the list: repeated fields of concatenated
- * messages are one list. `now` is in seconds since 1970. */
+/* One device as a NodeWatchResourcesResponse, healthy without `trouble`. Appending one after the other makes the list: repeated fields of
+ * concatenated messages are one list. `now` is in seconds since 1970. */
 enum { KUBELET_HEALTH_TIMEOUT_S = 3600 };
-void kubelet_encode_health(const char *pool, const char *device, int64_t now, struct buf *to);
+void kubelet_encode_health(const char *pool, const char *device, const char *trouble, int64_t now, struct buf *to);

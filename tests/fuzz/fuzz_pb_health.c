@@ -23,14 +23,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	_cleanup_buf_ struct buf list = {0};
 	size_t n = 0;
 	for (char *rest = text, *device; (device = strsep(&rest, "\n"));) {
-		kubelet_encode_health("node", device, 1700000000, &list);
+		kubelet_encode_health("node", device, n % 2 ? device : NULL, 1700000000, &list);
 		n++;
 	}
 	check(!list.failed);
 	Health__NodeWatchResourcesResponse *m = health__node_watch_resources_response__unpack(NULL, list.len, list.data);
 	check(m && m->n_devices == n);
 	for (size_t i = 0; i < n; i++)
-		check(m->devices[i]->health == HEALTH__HEALTH_STATUS__HEALTHY && m->devices[i]->health_check_timeout_seconds == 3600);
+		check(m->devices[i]->health == (i % 2 ? HEALTH__HEALTH_STATUS__UNHEALTHY : HEALTH__HEALTH_STATUS__HEALTHY) &&
+		      m->devices[i]->health_check_timeout_seconds == 3600);
 	health__node_watch_resources_response__free_unpacked(m, NULL);
 	return 0;
 }

@@ -7,6 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+from cluster import DRIVER  # noqa: E402
 from cluster_cases import Lane, expect, same  # noqa: E402
 
 LANE = Lane(seed=7)
@@ -36,14 +37,23 @@ def ready(cluster, claim):
     return None, ""
 
 
+def health(cluster, claim):
+    """What the kubelet writes of the claim's device into the pod's status."""
+    device = next(iter(cluster.device_status(claim)))
+    return cluster.kubelet.plugins.health.of(DRIVER, cluster.node, device)
+
+
 def test_deleted_inside_the_pod():
     cluster, pod = pod_with_nic("pulled", "nic0", 2)
+    same(health(cluster, "pulled"), "Healthy")
     ip_in_pod(cluster, pod, "link", "del", "net1")
     cluster.wait(lambda: ready(cluster, "pulled")[0] is False, 10,
                  "the claim's status to say that the device is gone")
     text = ready(cluster, "pulled")[1]
     expect("does not exist any more" in text, f"the status does not say why: {text}")
     cluster.wait(lambda: "nic0" not in cluster.published(), 10, "the device to leave the slices")
+    # The pod's status shows it: a device that is merely left out of the list would stay healthy.
+    cluster.wait(lambda: health(cluster, "pulled") == "Unhealthy", 10, "the kubelet to hear of it")
     # Another one under the same name is offered to nobody while the claim holds the name, and is
     # not pushed into the pod.
     cluster.net.nics.pop("nic0", None)

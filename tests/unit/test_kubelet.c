@@ -162,7 +162,7 @@ struct fixture {
 	size_t n_events;
 	int registered; /* -1 = not told */
 	char registered_error[256];
-	const char *devices[4];
+	const char *devices[4], *trouble[4];
 };
 
 static ssize_t on_send(nghttp2_session *h2, const uint8_t *data, size_t len, int flags, void *user)
@@ -304,11 +304,11 @@ static void on_registered(bool ok, const char *error, void *user)
 	snprintf(f->registered_error, sizeof(f->registered_error), "%s", error ? error : "");
 }
 
-static void on_health(void (*add)(const char *device, void *to), void *to, void *user)
+static void on_health(void (*add)(const char *device, const char *trouble, void *to), void *to, void *user)
 {
 	struct fixture *f = user;
 	for (size_t i = 0; i < ELEMENTS(f->devices) && f->devices[i]; i++)
-		add(f->devices[i], to);
+		add(f->devices[i], f->trouble[i], to);
 }
 
 static const char *in_root(const struct fixture *f, const char *path)
@@ -625,7 +625,7 @@ static void open_calls_are_told_of_the_end(void **state)
 
 /* ---- health ----------------------------------------------------------------------------------------------------------------------- */
 
-static void health_is(struct call *call, const char *const *devices, size_t n)
+static void health_is(struct call *call, const char *const *devices, const char *const *trouble, size_t n)
 {
 	size_t len;
 	const uint8_t *body = body_of(call, &len);
@@ -636,7 +636,8 @@ static void health_is(struct call *call, const char *const *devices, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		assert_string_equal(m->devices[i]->device->pool_name, "node-1");
 		assert_string_equal(m->devices[i]->device->device_name, devices[i]);
-		assert_int_equal(m->devices[i]->health, HEALTH__HEALTH_STATUS__HEALTHY);
+		assert_int_equal(m->devices[i]->health, trouble[i] ? HEALTH__HEALTH_STATUS__UNHEALTHY : HEALTH__HEALTH_STATUS__HEALTHY);
+		assert_string_equal(m->devices[i]->message, trouble[i] ? trouble[i] : "");
 		assert_int_equal(m->devices[i]->health_check_timeout_seconds, 3600);
 		assert_true(m->devices[i]->last_updated_time > 1600000000);
 	}
@@ -651,16 +652,20 @@ static void health_with(struct fixture *f, const char *path)
 	f->devices[1] = "pci-0000-8a-00-0";
 	call_start(&f->dra, &call, path, NULL, NULL);
 	WAIT_FOR(f, call.body.len);
-	health_is(&call, f->devices, 2);
+	health_is(&call, f->devices, f->trouble, 2);
 	kubelet_health_changed(f->kubelet); /* not the list: the next message is of the next change */
+	f->trouble[0] = "it does not exist any more";
+	kubelet_health_changed(f->kubelet);
+	WAIT_FOR(f, call.body.len);
+	health_is(&call, f->devices, f->trouble, 2);
 	f->devices[1] = NULL;
 	kubelet_health_changed(f->kubelet);
 	WAIT_FOR(f, call.body.len);
-	health_is(&call, f->devices, 1);
+	health_is(&call, f->devices, f->trouble, 1);
 	f->devices[0] = NULL;
 	kubelet_health_changed(f->kubelet);
 	WAIT_FOR(f, call.body.len);
-	health_is(&call, f->devices, 0);
+	health_is(&call, f->devices, f->trouble, 0);
 	assert_false(call.closed);
 	/* cancelled: the next change finds nobody */
 	assert_int_equal(nghttp2_submit_rst_stream(f->dra.h2, NGHTTP2_FLAG_NONE, call.stream, NGHTTP2_CANCEL), 0);
