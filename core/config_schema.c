@@ -203,7 +203,7 @@ static const struct config_field route_fields[] = {
     {"table", CONFIG_UINT32, IN(route, table), .min = 0, .max = UINT32_MAX,
      .doc = "routing table; 0 is main; with `interface.vrf` always the VRF's"},
     {"metric", CONFIG_UINT32, IN(route, metric), .min = 0, .max = UINT32_MAX, .ours = true,
-     .doc = "the lowest wins; 0 is the kernel's default"},
+     .doc = "the lowest wins; 0 is the kernel's default, or 1024 and more, behind what the pod has to the same destination"},
     {"mtu", CONFIG_UINT32, IN(route, mtu), .min = MTU_MIN, .max = MTU_MAX, .ours = true, .doc = "MTU towards the destination"},
     {"advmss", CONFIG_UINT32, IN(route, advmss), .min = 1, .max = ADVMSS_MAX, .ours = true,
      .doc = "TCP segment size announced to the destination"},

@@ -90,8 +90,15 @@ int job_configure_routes(struct job *j, const struct link *l, struct error *e)
 			if ((route->gateway.family != IP_NONE || route->n_hops > 0) != with_gateway)
 				continue;
 			int r = route_add(j->pod, l->ifindex, route, &ours);
-			/* What was only copied gives way to what the pod, or another device of it, has to the same place. */
-			if (r == 0 || (r == -EEXIST && route->protocol))
+			/* What was only copied gives way to what the pod, or another device of it, has to the same place. What was
+			 * configured without a metric comes after that: DRANET lets it fall under the table. */
+			if (r == -EEXIST && route->protocol)
+				continue;
+			if (r == -EEXIST && !route->metric) {
+				ours = (struct error){0};
+				r = route_add_behind(j->pod, l->ifindex, route, &ours);
+			}
+			if (r == 0)
 				continue;
 			route_format(route, text, sizeof(text));
 			return error_set(e, r, "cannot add the route %s: %s", text, ours.text);

@@ -18,7 +18,7 @@
 
 /* Behind the routes that others make: a pod's own network has its default route without a metric, and that one is to win. Two devices with
  * leases share the numbers from here on. */
-enum { ROUTE_METRIC = 1024, ROUTE_METRICS = 32, MTU4_MIN = 68, MTU6_MIN = 1280 };
+enum { MTU4_MIN = 68, MTU6_MIN = 1280 };
 
 /* ---- on the host ----------------------------------------------------------------------------------------------------------------- */
 
@@ -147,12 +147,7 @@ static struct route route_from(const struct attach_plan *plan, const struct leas
 static int add_route(struct nlsock *s, int32_t ifindex, struct route r, struct error *e)
 {
 	struct error ours = {0};
-	int result = -EEXIST;
-	for (uint32_t i = 0; i < ROUTE_METRICS && result == -EEXIST; i++) {
-		r.metric = ROUTE_METRIC + i;
-		ours = (struct error){0};
-		result = route_add(s, ifindex, &r, &ours);
-	}
+	int result = route_add_behind(s, ifindex, &r, &ours);
 	if (result < 0) {
 		char text[3 * IP_TEXT_MAX];
 		route_format(&r, text, sizeof(text));

@@ -363,6 +363,21 @@ int route_add(struct nlsock *s, int32_t ifindex, const struct route *r, struct e
 	return result < 0 ? error_set(e, result, "%s", ours.text) : 0;
 }
 
+enum { BEHIND_METRIC = 1024, BEHIND_METRICS = 32 };
+
+int route_add_behind(struct nlsock *s, int32_t ifindex, const struct route *r, struct error *e)
+{
+	struct error ours = {0};
+	struct route behind = *r;
+	int result = -EEXIST;
+	for (uint32_t i = 0; i < BEHIND_METRICS && result == -EEXIST; i++) {
+		ours = (struct error){0};
+		behind.metric = BEHIND_METRIC + i;
+		result = route_add(s, ifindex, &behind, &ours);
+	}
+	return result < 0 ? error_set(e, result, "%s", ours.text) : 0;
+}
+
 int route_remove(struct nlsock *s, int32_t ifindex, const struct route *r, struct error *e)
 {
 	struct ip_prefix to = r->destination;

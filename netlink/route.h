@@ -31,6 +31,8 @@ bool route_reduce(struct route_message *m, int32_t ifindex);
 struct nl_msg *route_dump_request(uint8_t family, uint32_t table, int32_t oif); /* AF_*; 0 = any */
 /* -EEXIST only when the one that is there leads elsewhere: the kernel's own for an address is replaced when it lacks what was asked for. */
 int route_add(struct nlsock *s, int32_t ifindex, const struct route *r, struct error *e);
+/* Whatever its metric says, with the lowest that is free from 1024 on: to be asked after others to the same destination. */
+int route_add_behind(struct nlsock *s, int32_t ifindex, const struct route *r, struct error *e);
 /* Of any metric, and with the protocol that it names. -ESRCH: it is not there. */
 int route_remove(struct nlsock *s, int32_t ifindex, const struct route *r, struct error *e);
 

@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from cluster_cases import expect, same  # noqa: E402
 from knobs import addresses_of, bpf_object, features, with_programs  # noqa: E402
-from knobs_node import DRIVER, LANE, attached, came_home, host, host_state, nic, refused, running  # noqa: E402
+from knobs_node import DRIVER, InPod, LANE, attached, came_home, host, host_state, nic, refused, running  # noqa: E402
 
 STATIC = "169.254.169.13/24"
 
@@ -88,32 +88,56 @@ def test_9_names_of_tc_filters():
         same(attributes("nic0")["ebpf"], True)
 
 
-def test_12_two_devices_of_one_request():
+@contextlib.contextmanager
+def two_of_one_request(addresses, parameters=None):
+    """A pod with two NICs by one request of a template, and the name of its claim."""
     cluster = LANE.cluster
     names = ("nic0", "nic1")
     anyone = " || ".join(f'device.attributes["{DRIVER}"].ifName == "{name}"' for name in names)
     selectors = [{"cel": {"expression": f'has(device.attributes["{DRIVER}"].ifName) && ({anyone})'}}]
-    wanted = {"nic0": "169.254.169.13/32", "nic1": "169.254.169.14/32"}
-    with nic("nic0", addresses=[wanted["nic0"]], fabric=()), nic("nic1", addresses=[wanted["nic1"]], fabric=()):
+    devices = {"requests": [{"name": "nics", "exactly": {"deviceClassName": DRIVER, "selectors": selectors,
+                                                         "allocationMode": "ExactCount", "count": 2}}]}
+    if parameters:
+        devices["config"] = [{"opaque": {"driver": DRIVER, "parameters": parameters}}]
+    with nic("nic0", addresses=[addresses["nic0"]], fabric=()), nic("nic1", addresses=[addresses["nic1"]], fabric=()):
         was = {name: host_state(name) for name in names}
         cluster.create({"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaimTemplate", "metadata": {"name": "two"},
-                        "spec": {"spec": {"devices": {"requests": [
-                            {"name": "nics", "exactly": {"deviceClassName": DRIVER, "selectors": selectors,
-                                                         "allocationMode": "ExactCount", "count": 2}}]}}}})
+                        "spec": {"spec": {"devices": devices}}})
         manifest = cluster.pod_manifest("two-pod")
         del manifest["spec"]["containers"][0]["resources"]
         manifest["spec"]["resourceClaims"] = [{"name": "nics", "resourceClaimTemplateName": "two"}]
-        pod = cluster.kubelet.run_pod(manifest)
-        links = cluster.pod_links(pod)
-        same({name: addresses_of(links[name]) for name in names}, {name: [item] for name, item in wanted.items()})
-        claim = pod.names["nics"]
-        cluster.wait(lambda: len(cluster.device_status(claim)) == 2, 10, "both in the claim's status")
-        same(sorted(item for entry in cluster.device_status(claim).values() for item in entry["networkData"]["ips"]),
-             sorted(wanted.values()))
-        cluster.kubelet.stop_pod(pod)
-        cluster.delete("resourceclaimtemplates", "two")
+        try:
+            pod = cluster.kubelet.run_pod(manifest)
+            yield InPod(pod, "nic0"), pod.names["nics"]
+        finally:
+            for pod in list(cluster.kubelet.pods.values()):
+                cluster.kubelet.stop_pod(pod)
+            cluster.delete("resourceclaimtemplates", "two")
         for name in names:
             came_home(name, was[name])
+
+
+def test_12_two_devices_of_one_request():
+    wanted = {"nic0": "169.254.169.13/32", "nic1": "169.254.169.14/32"}
+    with two_of_one_request(wanted) as (pod, claim):
+        same({name: addresses_of(pod.link(name)) for name in wanted}, {name: [item] for name, item in wanted.items()})
+        LANE.cluster.wait(lambda: len(LANE.cluster.device_status(claim)) == 2, 10, "both in the claim's status")
+        same(sorted(item for entry in LANE.cluster.device_status(claim).values() for item in entry["networkData"]["ips"]),
+             sorted(wanted.values()))
+
+
+def test_two_devices_with_one_configuration():
+    """DRANET leaves out the second's routes, and the first's where the pod has one already."""
+    parameters = {"routes": [{"destination": "0.0.0.0/0", "gateway": "198.18.0.1", "table": 100},
+                             {"destination": "0.0.0.0/0", "gateway": "198.18.0.1"}],
+                  "rules": [{"source": "198.18.0.0/24", "table": 100, "priority": 32000}]}
+    with two_of_one_request({"nic0": "198.18.0.2/24", "nic1": "198.18.0.3/24"}, parameters) as (pod, _):
+        for table, links in ((100, ["nic0", "nic1"]), ("main", ["eth0", "nic0", "nic1"])):
+            routes = sorted(pod.route("default", table), key=lambda route: route.get("metric", 0))
+            same(sorted(route["dev"] for route in routes), links)
+            same(len({route.get("metric", 0) for route in routes}), len(links), f"table {table}: {routes}")
+            expect(table == 100 or routes[0]["dev"] == "eth0", f"the pod's own is asked first: {routes}")
+        same([rule["table"] for rule in pod.rules(32000)], ["100"])
 
 
 def test_16_permanent_neighbours_go_along_with_configured_addresses():

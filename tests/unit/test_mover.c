@@ -205,7 +205,7 @@ static void refused_route_is_undone(void **state)
 	struct world *w = *state;
 	host("ip link add nic0 type ifb");
 	in_pod(w->pod, "ip link add eth0 type ifb && ip address add 192.0.2.1/24 dev eth0 && ip link set eth0 up && ip route add default "
-	               "via 192.0.2.2");
+	               "via 192.0.2.2 && ip route add default via 192.0.2.2 metric 7");
 	struct attach_plan p = plan_for(w, "nic0", "net1");
 	struct address a = make_address("198.51.100.2/24");
 	struct route taken = make_route("0.0.0.0/0", "198.51.100.1"), unreachable = make_route("10.0.0.0/8", "203.0.113.1");
@@ -214,11 +214,37 @@ static void refused_route_is_undone(void **state)
 	p.pod.rules = &rule, p.pod.n_rules = 1;
 	p.pod.n_routes = 1;
 	p.pod.routes = &taken;
+	taken.metric = 7; /* without one it would come behind */
 	assert_non_null(strstr(attach_fails(w, &p, -EEXIST).text, "0.0.0.0/0 via 198.51.100.1"));
 	p.pod.routes = &unreachable;
 	assert_non_null(strstr(attach_fails(w, &p, -ENETUNREACH).text, "10.0.0.0/8"));
 	assert_shows(w->pod, "ip route", "default via 192.0.2.2 dev eth0");
 	assert_hides(w->pod, "ip rule", "700");
+	host_state_free(&p.host);
+}
+
+/* As with DRANET the pod runs; there its route is not there at all. */
+static void configured_routes_come_behind_what_is_there(void **state)
+{
+	struct world *w = *state;
+	host("ip link add nic0 type ifb");
+	in_pod(w->pod, "ip link add eth0 type ifb && ip address add 192.0.2.1/24 dev eth0 && ip link set eth0 up && ip route add default "
+	               "via 192.0.2.2 && ip -6 route add default dev eth0 && ip route add 10.0.0.0/8 via 192.0.2.2 table 700");
+	struct attach_plan p = plan_for(w, "nic0", "net1");
+	struct address a = make_address("198.51.100.2/24");
+	struct route routes[] = {make_route("0.0.0.0/0", "198.51.100.1"), make_route("::/0", "fe80::1"),
+	                         make_route("10.0.0.0/8", "198.51.100.1"), make_route("10.1.0.0/16", "198.51.100.1")};
+	routes[2].table = 700;
+	p.pod.addresses = &a, p.pod.n_addresses = 1;
+	p.pod.routes = routes, p.pod.n_routes = 4;
+	attach(w, &p);
+	assert_shows(w->pod, "ip route", "default via 192.0.2.2 dev eth0");
+	assert_shows(w->pod, "ip route", "default via 198.51.100.1 dev net1 metric 1024");
+	assert_shows(w->pod, "ip -6 route", "default via fe80::1 dev net1 metric 1025");
+	assert_shows(w->pod, "ip route show table 700", "10.0.0.0/8 via 198.51.100.1 dev net1 metric 1024");
+	assert_shows(w->pod, "ip route show 10.1.0.0/16", "10.1.0.0/16 via 198.51.100.1 dev net1");
+	assert_hides(w->pod, "ip route show 10.1.0.0/16", "metric");
+	assert_home(w, &p);
 	host_state_free(&p.host);
 }
 
@@ -492,6 +518,7 @@ int main(void)
 	    kernel_test(refused_mac_is_undone),
 	    kernel_test(refused_address_is_undone),
 	    kernel_test(refused_route_is_undone),
+	    kernel_test(configured_routes_come_behind_what_is_there),
 	    kernel_test(bad_namespace_leaves_the_host_alone),
 	    kernel_test(vanished_device_is_gone),
 	    kernel_test(twenty_rounds_leave_no_trace),
