@@ -120,15 +120,15 @@ bool lease_return(struct core *c, struct attachment *a)
 		return true;
 	}
 	struct effect *f = move_start(c, a, EFFECT_LEASE_DROP, "");
-	f->move.leases = a->record->leases;
+	f->move.leases = leases_ref(a->record->leases);
 	f->move.release = true;
-	a->record->leases = NULL;
-	claim_changed(claim);
 	return false;
 }
 
+/* Only now: a start that finds it in the record gives it back once more. */
 void lease_returned(struct attachment *a, const struct event *e)
 {
+	lease_ended(a);
 	a->restore = e->done.result < 0 && !a->record->plan->host.up; /* it may have been left up */
 	if (a->stirred)
 		a->place = PLACE_UNKNOWN;

@@ -87,9 +87,9 @@ static int read_file(int fd, struct buf *ret)
 	struct stat st;
 	if (fstat(fd, &st) < 0 || (st.st_size > TEXT_MAX && ftruncate(fd, 0) < 0))
 		return -errno;
-	if (st.st_size > TEXT_MAX)
+	if (st.st_size > TEXT_MAX || st.st_size <= 0)
 		return 0;
-	size_t size = st.st_size > 0 ? (size_t)st.st_size : 0;
+	size_t size = (size_t)st.st_size;
 	if (!buf_reserve(ret, size))
 		return -ENOMEM;
 	ssize_t n = pread(fd, ret->data + ret->len, size, 0);

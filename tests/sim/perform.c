@@ -178,7 +178,7 @@ static struct leases *lease_new(struct sim *s, struct wdevice *d)
 	if (!l)
 		abort();
 	d->lease = ++s->last_lease;
-	d->lease_unknown = false;
+	d->lease_known = d->lease_unknown = false;
 	l->v4 = (struct lease){.held = true, .renew = d->lease};
 	return l;
 }
@@ -349,6 +349,8 @@ static void perform_store(struct sim *s, struct pending *p, uint32_t how)
 		r = &s->records[s->n_records++];
 	*r = p->record;
 	p->record = (struct claim_record){0};
+	for (int i = 0; i < DEVICES; i++)
+		s->devices[i].lease_known |= s->devices[i].lease && lease_recorded(s, i);
 }
 
 static void perform_forget(struct sim *s, struct pending *p, uint32_t how)
@@ -563,6 +565,15 @@ void deliver(struct sim *s, size_t i)
 		claim_object_free(&p.object);
 }
 
+/* What was to be given back when dranetd died, its next run must know. */
+static void check_forgotten(struct sim *s, const struct effect *f)
+{
+	int i = device_index(f->move.plan->facts.name);
+	const struct wdevice *d = &s->devices[i];
+	if (d->lease_known && lease_number(f->move.leases) == d->lease && !lease_recorded(s, i))
+		sim_break(s, "promise 3: the lease of nic%d is not given back yet, and no record names it", i);
+}
+
 void perform_crash(struct sim *s)
 {
 	bool mover = false, disk = false;
@@ -586,6 +597,8 @@ void perform_crash(struct sim *s)
 	/* Links that are up for a lease stay up. */
 	for (size_t i = 0; i < s->n_pending; i++) {
 		const struct effect *f = &s->pending[i].effect;
+		if (f->type == EFFECT_LEASE_DROP && !s->pending[i].performed)
+			check_forgotten(s, f);
 		struct wdevice *d = f->type == EFFECT_LEASE ? &s->devices[device_index(f->move.plan->facts.name)] : NULL;
 		if (d && !s->pending[i].performed && d->exists && d->place == ON_HOST && d->ifindex == f->move.plan->facts.ifindex)
 			link_left_up(d, &s->pending[i]);

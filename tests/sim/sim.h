@@ -41,6 +41,7 @@ struct wdevice {
 	uint32_t lease;        /* the server's book */
 	uint32_t pod_lease;    /* what the link in the pod was given */
 	bool lease_ended;      /* by the server, and the pod was given no other since */
+	bool lease_known;      /* a record on disk named it once */
 	bool lease_unknown;    /* when dranetd ended no record named it, or the disk took none that would let it be given back */
 	char keeper[UID_SIZE]; /* the claim for which dranetd renews it; "" = nobody */
 	bool told;             /* the monitor told core what is true now */

@@ -394,7 +394,7 @@ static void test_all_addresses_are_in_use(void **state)
 	struct attach_plan p = dhcp_plan(l, false);
 	in_pod(l->server, "ip addr add 192.0.2.50/32 dev lo; ip addr add 192.0.2.60/32 dev lo");
 	start_server(l, squatted);
-	ask(l, &p, NULL, 4000);
+	ask(l, &p, NULL, 1500);
 	assert_int_equal(l->result, -ETIMEDOUT);
 	assert_non_null(strstr(l->error, "DHCPv4 on nic0: what servers gave was no use "));
 	assert_non_null(strstr(l->error, " is in use by "));
