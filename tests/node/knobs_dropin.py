@@ -176,11 +176,11 @@ FLAGS = ("--v=4", "--state-dir=", "--db-path=/var/run/dranet/dranet.db", "--bind
 
 
 @contextlib.contextmanager
-def with_flags(*flags):
+def with_flags(*flags, **options):
     cluster = LANE.cluster
     before = cluster.last_flags
     cluster.stop_dranetd()
-    cluster.restart_dranetd(*flags)
+    cluster.restart_dranetd(*flags, **options)
     try:
         yield cluster
     finally:
@@ -210,6 +210,24 @@ def test_6_14_15_and_21_flags_probes_and_a_restart():
             cluster.restart_dranetd()
             cluster.wait_published("nic0")
             same(attributes("nic0"), was, "attributes after a restart")
+
+
+def test_no_slice_is_written_for_an_attach():
+    """The filter hides the links of the CNI, which come and go, and by an attribute that the NIC loses on its way: an attach takes it
+    down."""
+    def writes():
+        return [request for request in LANE.cluster.api.requests()
+                if request.resource == "resourceslices" and request.verb in ("create", "update", "patch", "delete")]
+    own = 'attributes["dra.net/ifName"].StringValue.startsWith("nic") && attributes["dra.net/state"].StringValue == "up"'
+    with with_flags(filter=own) as cluster, nic("nic0"):
+        cluster.wait(lambda: attributes("nic0").get("ipv6"), 10, "addresses")
+        was, before = attributes("nic0"), len(writes())
+        expect(before, "the API server tells of no write")
+        with running("knob", "nic0", {"interface": {"name": "eth1", "mtu": 1400}}, listed=False):
+            cluster.wait(lambda: status()["conditions"][0]["status"] == "True", 10, "Ready")
+            same([(request.verb, request.name) for request in writes()[before:]], [])
+            same(attributes("nic0"), was)
+        cluster.wait(lambda: "nic0" in cluster.published() and attributes("nic0") == was, 10, "the same again")
 
 
 # Name, type and labels; then the buckets of its histograms (dranet-behaviour §8).
