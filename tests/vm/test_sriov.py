@@ -250,12 +250,12 @@ def test_a_pf_whose_vf_was_claimed_since_it_was_allocated():
 def test_a_vf_of_a_pf_that_is_in_a_pod():
     """Its pod could read and change what the PF holds for the VF. Who was given the VF meanwhile is refused, until the PF is home."""
     name, cluster = vf(Machine.other, 0), LANE.cluster
+    why = f"its PF {device_of(Machine.other)} ({Machine.other}) is held by claim default/pf"
     cluster.claim_for("vf", name, {"interface": {"name": "net1", "vf": {"vlan": 5}}})
     late = cluster.kubelet.create_pod(cluster.pod_manifest("vf-pod", "vf"))
     cluster.kubelet.allocator.schedule(late.obj)
     with running("pf", Machine.other, {"interface": {"name": "net0"}}):
         cluster.wait(lambda: name not in cluster.published(), 10, "the VF to be withdrawn")
-        why = f"its PF {device_of(Machine.other)} ({Machine.other}) is held by claim default/pf"
         expect(why in cluster.dranetd_log(), "told")
         for _ in range(2):
             try:
@@ -333,8 +333,9 @@ def test_another_number_never_while_one_is_up():
 
 def test_a_pf_of_a_claim_keeps_its_vfs():
     """Until the claim gives it back; none of the VFs can be claimed meanwhile."""
+    function = function_of(Machine.other)
     with running("pf", Machine.other, {"interface": {"name": "net0"}}):
-        log = restart(a=f"{Machine.pf} 4\n{function_of(Machine.other)} 1\n")
+        log = restart(a=f"{Machine.pf} 4\n{function} 1\n")
         told(log, "registered with the kubelet")
     told(log, f"PF {Machine.other} has 1 VFs now, 3 before")
     LANE.cluster.wait_published(Machine.other, vf(Machine.other, 0), deadline=30)
