@@ -323,17 +323,23 @@ static void test_trouble(void **state)
 	assert_string_equal(world->order, "UUUU");
 	assert_int_equal(world->troubles, 2);
 	assert_int_equal(world->recoveries, 2);
+}
 
-	/* refused contents: new contents are tried at once */
+static void test_refused(void **state)
+{
+	(void)state;
+	world->api->timing.backoff_min_ms = world->api->timing.backoff_max_ms = 600000;
+	started(2);
 	writes_clear();
 	world->fail_puts = 422;
 	world->fail_n = 1;
-	device_set(0, 1500);
+	device_set(0, 9000);
 	change();
-	assert_true(fake_run_until(&world->loop, &world->troubles, 3));
-	device_set(0, 1501);
+	assert_true(fake_run_until(&world->loop, &world->troubles, 1));
+	/* new contents do not wait until the refused ones would be tried again */
+	device_set(0, 9001);
 	change();
-	wait_published(3);
+	wait_published(2);
 	assert_string_equal(world->order, "UU");
 }
 
@@ -412,6 +418,7 @@ int main(void)
 	    TEST(test_dropped_fields),
 	    TEST(test_dropped_devices),
 	    TEST(test_trouble),
+	    TEST(test_refused),
 	    TEST(test_interrupted_rewrite),
 	    TEST(test_versions),
 	    TEST(test_expired),
