@@ -263,7 +263,8 @@ static void test_renewal_and_release(void **state)
 
 	struct error e = {0};
 	const struct dhcp_place place = {.netns_fd = l->w->pod, .ifname = "net1"};
-	host("test $(wc -l < %s/leases) -ge 2", l->dir);
+	/* It writes them after it has answered. */
+	host("timeout 10 sh -c 'until test $(wc -l < %s/leases) -ge 2; do sleep 0.05; done'", l->dir);
 	if (dhcp_release(&place, &p.host.mac, l->leases, &e) < 0)
 		fail_msg("%s", e.text);
 	wait_for_log(l, "DHCPRELEASE(srv0) 192.0.2");
@@ -283,7 +284,7 @@ static void test_release_over_a_link_that_was_down(void **state)
 	ask(l, &p, NULL, 20000);
 	if (l->result < 0)
 		fail_msg("%s", l->error);
-	host("echo 1 > /proc/sys/net/ipv6/conf/nic0/accept_dad");
+	host("cd /proc/sys/net/ipv6/conf/nic0; echo 1 > accept_dad; echo 30 > dad_transmits"); /* half a minute */
 	if (mover_lease_begin(l->w->mover, &p, &place, &e) < 0)
 		fail_msg("%s", e.text);
 	while (dhcp_link_look(&place, &link, &e) == 0 && !link.running)
@@ -306,7 +307,7 @@ static void test_mac_of_the_pod(void **state)
 	start_server(l, usual);
 	ask(l, &p, NULL, 20000);
 	assert_int_equal(l->result, 0);
-	host("grep -q 02:00:00:00:0c:0c %s/leases", l->dir);
+	host("timeout 10 sh -c 'until grep -q 02:00:00:00:0c:0c %s/leases; do sleep 0.05; done'", l->dir);
 	host_state_free(&p.host);
 }
 
