@@ -60,7 +60,7 @@ int table_gone(struct monitor_table *t, struct told *told)
 		return 0;
 	if (grow((void **)&t->gone, t->n_gone, &t->cap_gone, sizeof(*t->gone)) < 0)
 		return -ENOMEM;
-	memcpy(t->gone[t->n_gone++], told->facts.name, DEVICE_NAME_SIZE);
+	memcpy(t->gone[t->n_gone++], told->name, DEVICE_NAME_SIZE);
 	told->is = false;
 	return 0;
 }
