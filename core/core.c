@@ -37,6 +37,7 @@ void core_free(struct core *c)
 	free(c->pins);
 	free(c->waiters);
 	free(c->uplinks);
+	free(c->slice_versions);
 	free(c);
 }
 

@@ -291,6 +291,8 @@ struct slice_view {
 };
 size_t core_slices(const struct core *c); /* how many; at least 1 once the inventory is known (an empty pool is one empty slice) */
 void core_slice(const struct core *c, size_t index, struct slice_view *ret);
+/* Another number each time the slice may say something else. */
+uint64_t core_slice_version(const struct core *c, size_t index);
 
 /* For people: every device and claim, for debug pages and tests. */
 struct core_device_view {

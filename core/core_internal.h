@@ -36,6 +36,7 @@ struct device {
 	bool pf_held;  /* a VF, whose PF a claim holds */
 	bool offered;  /* in the slices */
 	bool shown_away;
+	uintptr_t shown; /* which facts, when that was looked at last, see device_shown(); a number, because they may be gone */
 	size_t slice;
 	uint64_t revision; /* the first that shows it as it is now */
 };
@@ -150,7 +151,10 @@ struct core {
 	size_t n_uplinks;
 	bool inventory_known, publish_dirty;
 	uint64_t revision;
-	uint64_t changes; /* looks at the inventory after something of it had changed */
+	uint64_t changes;         /* looks at the inventory after something of it had changed */
+	uint64_t *slice_versions; /* by slice, as far as there were any */
+	size_t n_slice_versions;
+	uint64_t slice_changes; /* so many, of all slices */
 	uint64_t impossible;
 
 	struct claim **claims;
@@ -195,7 +199,7 @@ void device_apply(struct core *c, struct device *d, enum device_event event, str
 const struct device_facts *device_shown(const struct device *d);
 /* It is home and the monitor has not told yet. What a PCI function said of itself meanwhile is newer than `facts`, which may be of an older
  * version's record. */
-void device_expect(struct device *d, const struct device_facts *facts);
+void device_expect(struct core *c, struct device *d, const struct device_facts *facts);
 /* Why no filter would offer it as long as no claim has it; "" = one would. */
 void device_unoffered(const struct core *c, const struct device *d, char *text, size_t size);
 /* A PF rules its VFs, so a claim may have the one or the others. The PF is not to be had while one of them is used: whether one is, and

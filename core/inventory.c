@@ -112,7 +112,20 @@ static void device_unsettle(struct device *d)
 	}
 }
 
-void device_expect(struct device *d, const struct device_facts *facts)
+static void slice_touch(struct core *c, size_t slice)
+{
+	if (slice >= c->n_slice_versions) {
+		uint64_t *grown = realloc(c->slice_versions, (slice + 1) * sizeof(*grown));
+		if (!grown)
+			abort();
+		memset(grown + c->n_slice_versions, 0, (slice + 1 - c->n_slice_versions) * sizeof(*grown));
+		c->slice_versions = grown;
+		c->n_slice_versions = slice + 1;
+	}
+	c->slice_versions[slice] = ++c->slice_changes;
+}
+
+void device_expect(struct core *c, struct device *d, const struct device_facts *facts)
 {
 	const struct device_facts function = d->facts;
 	d->facts = *facts;
@@ -126,6 +139,8 @@ void device_expect(struct device *d, const struct device_facts *facts)
 		STR_COPY(d->facts.pf_address, function.pf_address);
 	}
 	d->present = true;
+	if (d->offered)
+		slice_touch(c, d->slice);
 }
 
 static void device_gone(struct core *c, struct device *d)
@@ -389,14 +404,20 @@ static size_t slice_with_room(const struct core *c)
 
 static bool device_offer(struct core *c, struct device *d, bool offer, uint64_t revision)
 {
+	uintptr_t shown = (uintptr_t)device_shown(d);
+	bool turned = shown != d->shown;
+	d->shown = shown;
 	if (offer == d->offered) {
 		bool changed = offer && d->revision == 0;
 		if (changed)
 			d->revision = revision;
+		if (changed || (offer && turned))
+			slice_touch(c, d->slice);
 		return changed;
 	}
 	if (offer)
 		d->slice = slice_with_room(c);
+	slice_touch(c, d->slice);
 	d->offered = offer;
 	d->revision = revision;
 	if (offer || d->state != DEVICE_PUBLISHED)
@@ -454,4 +475,9 @@ void core_slice(const struct core *c, size_t index, struct slice_view *ret)
 	for (size_t i = 0; i < c->n_devices && ret->n < SLICE_DEVICES_MAX; i++)
 		if (c->devices[i]->offered && c->devices[i]->slice == index)
 			ret->devices[ret->n++] = device_shown(c->devices[i]);
+}
+
+uint64_t core_slice_version(const struct core *c, size_t index)
+{
+	return index < c->n_slice_versions ? c->slice_versions[index] : 0;
 }

@@ -374,7 +374,7 @@ static void released(struct core *c, struct attachment *a, const struct event *e
 		a->place = PLACE_UNKNOWN; /* it may have been pulled since */
 	} else if (e->done.place == PLACE_HOST && !shown) {
 		/* The monitor tells it in a moment; the next claim may be faster. */
-		device_expect(a->device, &a->record->plan->facts);
+		device_expect(c, a->device, &a->record->plan->facts);
 	}
 	const char *message = e->done.place == PLACE_GONE ? "it does not exist any more" : e->done.differences;
 	device_apply(c, a->device, DEVICE_EVENT_RELEASED, a, e->done.duration_ms, 0, message);

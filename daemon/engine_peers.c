@@ -176,6 +176,12 @@ static void on_slice(size_t index, struct slice_view *ret, void *user)
 	core_slice(g->core, index, ret);
 }
 
+static uint64_t on_slice_version(size_t index, void *user)
+{
+	struct engine *g = user;
+	return core_slice_version(g->core, index);
+}
+
 static void on_published(uint64_t revision, void *user)
 {
 	struct engine *g = user;
@@ -203,6 +209,7 @@ static void start_publisher(struct engine *g)
 	    .node = g->options->node,
 	    .slices = on_slices,
 	    .slice = on_slice,
+	    .version = on_slice_version,
 	    .published = on_published,
 	    .trouble = on_publish_trouble,
 	    .user = g,

@@ -19,8 +19,9 @@ struct api_request {
 	api_done done;
 	void *user;
 	uint64_t held_until; /* 0 = not held back */
-	bool retried;        /* after 401 */
-	bool failed;         /* could not be started: */
+	bool answer_text;
+	bool retried; /* after 401 */
+	bool failed;  /* could not be started: */
 	struct error error;
 };
 
@@ -126,7 +127,7 @@ static void on_done(int result, const char *error, const struct http_response *r
 	}
 	if (response->warning && *response->warning)
 		api_warn(r->api, response->warning);
-	api_reading_take(&reading, r->method, r->path, response, body, body ? len : 0);
+	api_reading_take(&reading, r->method, r->path, response, body, body ? len : 0, r->answer_text);
 	if (reading.answer.retry_after_ms)
 		hold_set(r->api, r, reading.answer.retry_after_ms);
 	request_finish(r, &reading.answer);
@@ -239,18 +240,21 @@ int api_start(struct api *a, const struct api_call *call, struct api_request **r
 		return -ENOMEM;
 	*r = (struct api_request){
 	    .api = a,
+	    .answer_text = call->answer_text,
 	    .timeout_ms = call->timeout_ms,
 	    .stall_ms = call->stall_ms,
 	    .data = call->data,
 	    .done = call->done,
 	    .user = call->user,
 	};
-	if (call->body)
+	if (call->text)
+		r->body = strdup(call->text);
+	else if (call->body)
 		r->body = json_dumps(call->body, JSON_COMPACT);
 	r->method = strdup(call->method);
 	r->path = strdup(call->path);
 	r->content_type = call->content_type ? strdup(call->content_type) : NULL;
-	if (!r->method || !r->path || (call->content_type && !r->content_type) || (call->body && !r->body)) {
+	if (!r->method || !r->path || (call->content_type && !r->content_type) || ((call->text || call->body) && !r->body)) {
 		request_free(r);
 		return -ENOMEM;
 	}

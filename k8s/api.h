@@ -45,7 +45,9 @@ struct api_answer {
 	long status; /* HTTP status, 0 = none */
 	const char *error;       /* text for people, "" on success: Status.message, reason, path */
 	uint32_t retry_after_ms; /* 0 = not said, at most ten minutes */
-	json_t *body;            /* borrowed; NULL when none or no JSON */
+	json_t *body;            /* borrowed; NULL when none or no JSON, or as text */
+	const char *text;        /* borrowed; of a success, where it was asked for so: then it was not parsed. NULL = none */
+	size_t text_len;
 	/* What is wrong with a body in which one object names a key twice ("" = nothing). `body` then holds the last of the two. */
 	const char *duplicate;
 };
@@ -65,9 +67,13 @@ const char *api_resource_version(const struct api *a);
 /* List + watch of one collection (protocols §6.1): calls `object` for each addition, change (removed = false) and removal; `synced` after
  * each full list. Relists on 410, backs off, resumes for ever. */
 struct api_watch;
+struct watch_glance; /* k8s/watch_lines.h */
 struct api_watch_callbacks {
 	void (*begin)(void *user);                                /* a full list follows; objects it does not name are gone */
 	void (*object)(json_t *object, bool removed, void *user); /* borrowed */
+	/* Instead of it for what a watch adds or changes, with the beginning of the metadata (borrowed); false = it is to be parsed, and
+	 * `object` called. NULL = nothing is told so. */
+	bool (*glance)(const struct watch_glance *glance, void *user);
 	void (*synced)(void *user);
 	void (*trouble)(int result, const char *text, void *user); /* told once per outage; 0 = recovered */
 };

@@ -88,11 +88,16 @@ static uint32_t retry_after(const struct http_response *response, const json_t *
 }
 
 void api_reading_take(struct api_reading *r, const char *method, const char *path, const struct http_response *response, const char *body,
-                      size_t len)
+                      size_t len, bool as_text)
 {
 	json_error_t error = {.text = "no JSON"};
 	char plain[PLAIN_TEXT_MAX] = "";
 	*r = (struct api_reading){0};
+	if (as_text && response->status >= 200 && response->status < 300) {
+		r->answer = (struct api_answer){
+		    .status = response->status, .error = r->error.text, .text = body, .text_len = len, .duplicate = r->duplicate};
+		return;
+	}
 	if (len && len <= BODY_JSON_MAX)
 		r->body = body_parse(body, len, r->duplicate, sizeof(r->duplicate), &error);
 	const char *reason = json_member_text(r->body, "reason");

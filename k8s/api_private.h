@@ -58,7 +58,9 @@ struct api {
 /* One request with all it can have; api_send() is the simple form. */
 struct api_call {
 	const char *method, *path, *content_type;
-	json_t *body;
+	json_t *body;        /* one of both, or NULL */
+	const char *text;    /* JSON */
+	bool answer_text;    /* a success is told as text */
 	uint32_t timeout_ms; /* 0 = none */
 	uint32_t stall_ms;   /* 0 = none */
 	/* Streaming (transport/http_client.h); false ends the callback at once because the request is gone. */
@@ -77,8 +79,9 @@ struct api_reading {
 	struct error error;
 	char duplicate[160];
 };
+/* `as_text`: a body that tells of success is not parsed. */
 void api_reading_take(struct api_reading *r, const char *method, const char *path, const struct http_response *response, const char *body,
-                      size_t len);
+                      size_t len, bool as_text);
 void api_reading_free(struct api_reading *r);
 
 /* Drop waiters with this `user` from the discovery under way. */

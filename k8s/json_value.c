@@ -48,6 +48,32 @@ json_t *json_text_new(const char *text)
 	return s;
 }
 
+static bool is_plain(const char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < 0x20 || (unsigned char)*text >= 0x7f || *text == '"' || *text == '\\')
+			return false;
+	return true;
+}
+
+void json_text_add(struct buf *b, const char *text)
+{
+	if (is_plain(text)) {
+		buf_puts(b, "\"");
+		buf_puts(b, text);
+		buf_puts(b, "\"");
+		return;
+	}
+	json_t *s = json_text_new(text);
+	char *written = json_dumps(s, JSON_ENCODE_ANY);
+	if (written)
+		buf_puts(b, written);
+	else
+		b->failed = true;
+	free(written);
+	json_decref(s);
+}
+
 static int value_convert(json_t *json, unsigned depth, size_t *left, struct value *ret);
 
 static int value_convert_object(json_t *json, unsigned depth, size_t *left, struct value *ret)

@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "core/base/buf.h"
 #include "core/base/value.h"
 
 const char *json_member_text(const json_t *object, const char *key); /* "" when absent or no string; borrowed */
@@ -11,3 +12,5 @@ const char *json_member_text(const json_t *object, const char *key); /* "" when 
 json_t *json_member(const json_t *object, const char *path);
 /* A JSON string of a text that may not be UTF-8 (kernel names, peers' errors): then its other bytes are "?". */
 json_t *json_text_new(const char *text);
+/* The same as text, with its quotes. */
+void json_text_add(struct buf *b, const char *text);

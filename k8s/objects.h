@@ -39,6 +39,7 @@ struct publisher_options {
 	const char *driver, *node;
 	size_t (*slices)(void *user);
 	void (*slice)(size_t index, struct slice_view *ret, void *user);
+	uint64_t (*version)(size_t index, void *user);             /* another one each time the slice may say something else */
 	void (*published)(uint64_t revision, void *user);          /* the API server holds exactly this */
 	void (*trouble)(int result, const char *text, void *user); /* told once per outage; 0 = recovered */
 	void *user;

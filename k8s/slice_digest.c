@@ -3,13 +3,9 @@
 #include <string.h>
 
 #include "k8s/json_value.h"
-#include "k8s/slice_object.h"
+#include "k8s/slice_internal.h"
 
-/* Two independent 64-bit lanes, eight bytes a step. Nobody gains from a collision, so no keyed hash is needed. */
-struct lanes {
-	uint64_t a, b;
-};
-
+/* Nobody gains from a collision, so no keyed hash is needed. */
 static uint64_t mix(uint64_t v)
 {
 	v = (v ^ (v >> 33)) * UINT64_C(0xff51afd7ed558ccd);
@@ -17,7 +13,7 @@ static uint64_t mix(uint64_t v)
 	return v ^ (v >> 33);
 }
 
-static void lanes_word(struct lanes *l, uint64_t w)
+void lanes_word(struct lanes *l, uint64_t w)
 {
 	l->a = (l->a ^ w) * UINT64_C(0x9ddfea08eb382d69);
 	l->a ^= l->a >> 29;
@@ -25,32 +21,27 @@ static void lanes_word(struct lanes *l, uint64_t w)
 	l->b ^= l->b >> 32;
 }
 
-static void lanes_bytes(struct lanes *l, const void *data, size_t len)
+/* Eight bytes a step. */
+static void lanes_text(struct lanes *l, struct json_span text)
 {
-	const uint8_t *p = data;
-	lanes_word(l, len);
-	for (size_t at = 0; at < len; at += 8) {
+	lanes_word(l, text.len);
+	for (size_t at = 0; at < text.len; at += 8) {
 		uint64_t w = 0;
-		memcpy(&w, p + at, len - at < 8 ? len - at : 8);
+		if (text.len - at >= 8)
+			memcpy(&w, text.at + at, 8);
+		else
+			memcpy(&w, text.at + at, text.len - at);
 		lanes_word(l, w);
 	}
 }
 
-static void lanes_text(struct lanes *l, const char *text)
-{
-	lanes_bytes(l, text, strlen(text));
-}
-
-/* Order does not matter to a sum, and after mixing equal parts do not cancel out. */
-static void lanes_sum(struct lanes *sum, struct lanes part)
+void lanes_sum(struct lanes *sum, struct lanes part)
 {
 	sum->a += mix(part.a);
 	sum->b += mix(part.b ^ part.a);
 }
 
-enum { TAG_STRING = 's', TAG_INT = 'i', TAG_BOOL = 'b', TAG_LIST = 'l', TAG_OTHER = 'o' };
-
-static struct lanes attribute_string(const char *name, const char *value)
+struct lanes attribute_string(struct json_span name, struct json_span value)
 {
 	struct lanes l = {TAG_STRING, TAG_STRING};
 	lanes_text(&l, name);
@@ -58,54 +49,36 @@ static struct lanes attribute_string(const char *name, const char *value)
 	return l;
 }
 
-static struct lanes attribute_number(const char *name, int tag, int64_t value)
+struct lanes attribute_number(struct json_span name, enum lanes_tag tag, int64_t value)
 {
-	struct lanes l = {(uint64_t)tag, (uint64_t)tag};
+	struct lanes l = {tag, tag};
 	lanes_text(&l, name);
 	lanes_word(&l, (uint64_t)value);
 	return l;
 }
 
-/* In a list the order counts: the first node is the device's own. */
-static struct lanes list_open(const char *name)
+struct lanes attribute_list(struct json_span name)
 {
 	struct lanes l = {TAG_LIST, TAG_LIST};
 	lanes_text(&l, name);
 	return l;
 }
 
-static struct lanes attribute_integers(const struct attribute *at)
-{
-	struct lanes l = list_open(at->name);
-	for (size_t i = 0; i < at->n_integers; i++)
-		lanes_word(&l, (uint64_t)at->integers[i]);
-	return l;
-}
-
-/* What we never write: whoever put it there, the slice is not ours alone any more. */
-static struct lanes member_other(const char *name, json_t *value)
-{
-	struct lanes l = {TAG_OTHER, TAG_OTHER};
-	char *text = json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
-	lanes_text(&l, name);
-	lanes_text(&l, text ? text : "");
-	free(text);
-	return l;
-}
-
-static struct lanes device_close(const char *name, struct lanes attributes)
-{
-	struct lanes l = attributes;
-	lanes_text(&l, name);
-	return l;
-}
-
-static uint64_t name_digest(const char *name)
+void slice_sum_device(struct slice_sum *sum, struct json_span name, struct lanes attributes)
 {
 	struct lanes l = {0};
+	lanes_text(&attributes, name);
+	lanes_sum(&sum->lanes, attributes);
 	lanes_text(&l, name);
-	return mix(l.a ^ mix(l.b));
+	sum->names += mix(l.a ^ mix(l.b));
 }
+
+static struct json_span span_of(const char *text)
+{
+	return (struct json_span){text, strlen(text)};
+}
+
+/* ---- what we hold ----------------------------------------------------------------------------------------------------------------- */
 
 static bool text_is_ascii(const char *text)
 {
@@ -119,8 +92,16 @@ static bool text_is_ascii(const char *text)
 static struct lanes attribute_text(const char *name, const char *text)
 {
 	json_t *written = text_is_ascii(text) ? NULL : json_text_new(text);
-	struct lanes l = attribute_string(name, written ? json_string_value(written) : text);
+	struct lanes l = attribute_string(span_of(name), span_of(written ? json_string_value(written) : text));
 	json_decref(written);
+	return l;
+}
+
+static struct lanes attribute_integers(const struct attribute *at)
+{
+	struct lanes l = attribute_list(span_of(at->name));
+	for (size_t i = 0; i < at->n_integers; i++)
+		lanes_word(&l, (uint64_t)at->integers[i]);
 	return l;
 }
 
@@ -130,34 +111,45 @@ static struct lanes attribute_view(const struct attribute *at)
 	case ATTRIBUTE_STRING:
 		return attribute_text(at->name, at->string);
 	case ATTRIBUTE_INT:
-		return attribute_number(at->name, TAG_INT, at->integer);
+		return attribute_number(span_of(at->name), TAG_INT, at->integer);
 	case ATTRIBUTE_INTS:
 		return attribute_integers(at);
 	case ATTRIBUTE_BOOL:
 		break;
 	}
-	return attribute_number(at->name, TAG_BOOL, at->boolean);
+	return attribute_number(span_of(at->name), TAG_BOOL, at->boolean);
 }
 
 void slice_digest_view(const struct slice_view *view, struct slice_digest *ret)
 {
-	struct lanes sum = {0};
-	uint64_t names = 0;
+	struct slice_sum sum = {0};
 	for (size_t i = 0; i < view->n; i++) {
 		struct attribute attributes[ATTRIBUTES_MAX];
 		struct lanes device = {0};
 		size_t n = device_attributes(view->devices[i], attributes);
 		for (size_t k = 0; k < n; k++)
 			lanes_sum(&device, attribute_view(&attributes[k]));
-		lanes_sum(&sum, device_close(view->devices[i]->name, device));
-		names += name_digest(view->devices[i]->name);
+		slice_sum_device(&sum, span_of(view->devices[i]->name), device);
 	}
-	*ret = (struct slice_digest){.a = sum.a, .b = sum.b, .names = names};
+	*ret = (struct slice_digest){.a = sum.lanes.a, .b = sum.lanes.b, .names = sum.names};
+}
+
+/* ---- what the API server holds, as a tree ----------------------------------------------------------------------------------------- */
+
+/* What we never write: whoever put it there, the slice is not ours alone any more. */
+static struct lanes member_other(const char *name, json_t *value)
+{
+	struct lanes l = {TAG_OTHER, TAG_OTHER};
+	char *text = json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+	lanes_text(&l, span_of(name));
+	lanes_text(&l, span_of(text ? text : ""));
+	free(text);
+	return l;
 }
 
 static struct lanes integers_json(const char *name, const json_t *list)
 {
-	struct lanes l = list_open(name);
+	struct lanes l = attribute_list(span_of(name));
 	for (size_t i = 0; i < json_array_size(list); i++)
 		lanes_word(&l, (uint64_t)json_integer_value(json_array_get(list, i)));
 	return l;
@@ -177,11 +169,11 @@ static struct lanes attribute_json(const char *name, json_t *value)
 	if (json_object_size(value) != 1)
 		return member_other(name, value);
 	if (json_is_string(string))
-		return attribute_string(name, json_string_value(string));
+		return attribute_string(span_of(name), span_of(json_string_value(string)));
 	if (json_is_integer(integer))
-		return attribute_number(name, TAG_INT, json_integer_value(integer));
+		return attribute_number(span_of(name), TAG_INT, json_integer_value(integer));
 	if (json_is_boolean(flag))
-		return attribute_number(name, TAG_BOOL, json_is_true(flag));
+		return attribute_number(span_of(name), TAG_BOOL, json_is_true(flag));
 	if (is_integers(json_object_get(value, "ints")))
 		return integers_json(name, json_object_get(value, "ints"));
 	return member_other(name, value);
@@ -206,16 +198,13 @@ static void device_members(json_t *object, struct lanes *sum)
 void slice_digest_spec(json_t *spec, struct slice_digest *ret)
 {
 	static const char *const known[] = {"driver", "nodeName", "pool", "devices"};
-	struct lanes sum = {0};
-	uint64_t names = 0;
+	struct slice_sum sum = {0};
 	json_t *devices = json_object_get(spec, "devices");
 	for (size_t i = 0; i < json_array_size(devices); i++) {
 		json_t *item = json_array_get(devices, i);
-		const char *name = json_member_text(item, "name");
 		struct lanes device = {0};
 		device_members(item, &device);
-		lanes_sum(&sum, device_close(name, device));
-		names += name_digest(name);
+		slice_sum_device(&sum, span_of(json_member_text(item, "name")), device);
 	}
 	const char *key;
 	json_t *member;
@@ -225,9 +214,9 @@ void slice_digest_spec(json_t *spec, struct slice_digest *ret)
 		for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 			ours = ours || !strcmp(key, known[i]);
 		if (!ours)
-			lanes_sum(&sum, member_other(key, member));
+			lanes_sum(&sum.lanes, member_other(key, member));
 	}
-	*ret = (struct slice_digest){.a = sum.a, .b = sum.b, .names = names};
+	*ret = (struct slice_digest){.a = sum.lanes.a, .b = sum.lanes.b, .names = sum.names};
 }
 
 bool slice_digest_equal(const struct slice_digest *x, const struct slice_digest *y)

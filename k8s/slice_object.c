@@ -2,6 +2,7 @@
 #include "k8s/slice_object.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "core/base/buf.h"
@@ -9,6 +10,7 @@
 #include "core/base/str.h"
 #include "k8s/json_value.h"
 #include "k8s/object_parts.h"
+#include "k8s/slice_internal.h"
 
 /* The server cuts a generateName at 58 bytes before it adds its five (protocols §6.2); the index at the front always stays. */
 enum { GENERATE_NAME_MAX = 58, INDEX_DIGITS = 5, INDEX_DIGITS_MAX = 8 };
@@ -17,8 +19,7 @@ enum { GENERATE_NAME_MAX = 58, INDEX_DIGITS = 5, INDEX_DIGITS_MAX = 8 };
 _Static_assert(SLICE_DEVICES_MAX <= 64, "a slice with list attributes may hold 64 devices");
 _Static_assert(ATTRIBUTES_MAX - 1 + NUMA_NODES_MAX <= 48, "a device may carry 48 values, those in lists counted one by one");
 
-/* "0001f-…" → 31; -1 = not such a name. */
-static int64_t name_index(const char *name)
+int64_t slice_name_index(const char *name)
 {
 	int64_t index = 0;
 	size_t n = 0;
@@ -73,7 +74,7 @@ int slice_observe(json_t *object, const struct slice_identity *identity, struct 
 	/* Driver, node and pool cannot be changed by an update: what has others must go. */
 	if (!strcmp(json_member_text(pool, "name"), identity->node) && !strcmp(json_member_text(spec, "driver"), identity->driver) &&
 	    !strcmp(json_member_text(spec, "nodeName"), identity->node))
-		o.index = name_index(o.name);
+		o.index = slice_name_index(o.name);
 	slice_digest_spec(spec, &o.digest);
 	*ret = o;
 	return 0;
@@ -110,44 +111,88 @@ json_t *attribute_encode(const struct attribute *at)
 	return json_pack("{s:b}", "bool", at->boolean);
 }
 
-static json_t *device_new(const struct device_facts *facts, bool basic)
+/* ---- writing ---------------------------------------------------------------------------------------------------------------------- */
+
+/* As text: a tree of a thousand objects would be made for each change of one of them. */
+static void member_add(struct buf *b, const char *key, const char *text)
+{
+	buf_puts(b, "\"");
+	buf_puts(b, key);
+	buf_puts(b, "\":");
+	json_text_add(b, text);
+}
+
+static void attribute_add(struct buf *b, const struct attribute *at)
+{
+	buf_puts(b, "\"");
+	buf_puts(b, at->name);
+	switch (at->type) {
+	case ATTRIBUTE_STRING:
+		buf_puts(b, "\":{\"string\":");
+		json_text_add(b, at->string);
+		break;
+	case ATTRIBUTE_INT:
+		buf_printf(b, "\":{\"int\":%" PRId64, at->integer);
+		break;
+	case ATTRIBUTE_INTS:
+		buf_puts(b, "\":{\"ints\":[");
+		for (size_t i = 0; i < at->n_integers; i++)
+			buf_printf(b, "%s%" PRId32, i ? "," : "", at->integers[i]);
+		buf_puts(b, "]");
+		break;
+	case ATTRIBUTE_BOOL:
+		buf_puts(b, at->boolean ? "\":{\"bool\":true" : "\":{\"bool\":false");
+		break;
+	}
+	buf_puts(b, "}");
+}
+
+static void device_add(struct buf *b, const struct device_facts *facts, bool basic)
 {
 	struct attribute attributes[ATTRIBUTES_MAX];
 	size_t n = device_attributes(facts, attributes);
-	json_t *map = json_object();
-	for (size_t i = 0; i < n; i++)
-		json_object_set_new(map, attributes[i].name, attribute_encode(&attributes[i]));
-	if (!map || json_object_size(map) != n) {
-		json_decref(map);
-		return NULL;
+	buf_puts(b, "{");
+	member_add(b, "name", facts->name);
+	buf_puts(b, basic ? ",\"basic\":{\"attributes\":{" : ",\"attributes\":{");
+	for (size_t i = 0; i < n; i++) {
+		buf_puts(b, i ? "," : "");
+		attribute_add(b, &attributes[i]);
 	}
-	if (basic)
-		return json_pack("{s:s, s:{s:o}}", "name", facts->name, "basic", "attributes", map);
-	return json_pack("{s:s, s:o}", "name", facts->name, "attributes", map);
+	buf_puts(b, basic ? "}}}" : "}}");
 }
 
-json_t *slice_encode(const struct slice_identity *identity, const char *api_version, const struct slice_view *view, size_t index,
-                     int64_t generation, size_t count, const char *name, const char *version)
+static void metadata_add(struct buf *b, const struct slice_identity *identity, size_t index, const char *name, const char *version)
 {
 	char generate[GENERATE_NAME_MAX + 1];
-	json_t *devices = json_array();
-	bool basic = strcmp(api_version, "v1beta1") == 0;
-	_cleanup_buf_ struct buf group_version = {0};
-	buf_printf(&group_version, "resource.k8s.io/%s", api_version);
-	for (size_t i = 0; i < view->n; i++)
-		json_array_append_new(devices, device_new(view->devices[i], basic));
-	if (json_array_size(devices) != view->n) {
-		json_decref(devices);
-		return NULL;
-	}
 	name_generate(identity, index, generate);
-	json_t *object =
-	    json_pack("{s:s, s:s, s:{s:s, s:[{s:s, s:s, s:s, s:s, s:b}]}, s:{s:s, s:s, s:{s:s, s:I, s:I}, s:o}}", "apiVersion",
-	              buf_text(&group_version), "kind", "ResourceSlice", "metadata", name ? "name" : "generateName", name ? name : generate,
-	              "ownerReferences", "apiVersion", "v1", "kind", "Node", "name", identity->node, "uid", identity->node_uid,
-	              "controller", 1, "spec", "driver", identity->driver, "nodeName", identity->node, "pool", "name", identity->node,
-	              "generation", (json_int_t)generation, "resourceSliceCount", (json_int_t)count, "devices", devices);
-	if (object && version)
-		json_object_set_new(json_object_get(object, "metadata"), "resourceVersion", json_string(version));
-	return object;
+	member_add(b, name ? "name" : "generateName", name ? name : generate);
+	buf_puts(b, ",");
+	if (version) {
+		member_add(b, "resourceVersion", version);
+		buf_puts(b, ",");
+	}
+	buf_puts(b, "\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"Node\",");
+	member_add(b, "name", identity->node);
+	buf_puts(b, ",");
+	member_add(b, "uid", identity->node_uid);
+	buf_puts(b, ",\"controller\":true}]");
+}
+
+void slice_encode(struct buf *ret, const struct slice_identity *identity, const char *api_version, const struct slice_view *view,
+                  size_t index, int64_t generation, size_t count, const char *name, const char *version)
+{
+	buf_printf(ret, "{\"apiVersion\":\"resource.k8s.io/%s\",\"kind\":\"ResourceSlice\",\"metadata\":{", api_version);
+	metadata_add(ret, identity, index, name, version);
+	buf_puts(ret, "},\"spec\":{");
+	member_add(ret, "driver", identity->driver);
+	buf_puts(ret, ",");
+	member_add(ret, "nodeName", identity->node);
+	buf_puts(ret, ",\"pool\":{");
+	member_add(ret, "name", identity->node);
+	buf_printf(ret, ",\"generation\":%" PRId64 ",\"resourceSliceCount\":%zu},\"devices\":[", generation, count);
+	for (size_t i = 0; i < view->n; i++) {
+		buf_puts(ret, i ? "," : "");
+		device_add(ret, view->devices[i], str_equal(api_version, "v1beta1"));
+	}
+	buf_puts(ret, "]}}");
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/buf.h"
 #include "core/base/error.h"
 #include "core/core.h"
 
@@ -38,9 +39,12 @@ struct slice_observed {
 };
 /* -EBADMSG when the object is no slice we could ever address. */
 int slice_observe(json_t *object, const struct slice_identity *identity, struct slice_observed *ret);
+/* The same from its text and in one pass. -EBADMSG also when there is more in it than servers make of what we write (k8s/json_scan.h,
+ * members we do not know): then it has to be parsed to be known. */
+int slice_scan(const char *text, size_t len, const struct slice_identity *identity, struct slice_observed *ret);
 /* Whether the API server's copy says what `want` says. */
 bool slice_says(const struct slice_observed *o, const struct slice_digest *want);
 
-/* The object to write; `name` and `version` of the slice to replace, or NULL to create one. NULL = no memory. */
-json_t *slice_encode(const struct slice_identity *identity, const char *api_version, const struct slice_view *view, size_t index,
-                     int64_t generation, size_t count, const char *name, const char *version);
+/* The JSON to write, added to `ret`; `name` and `version` of the slice to replace, or NULL to create one. */
+void slice_encode(struct buf *ret, const struct slice_identity *identity, const char *api_version, const struct slice_view *view,
+                  size_t index, int64_t generation, size_t count, const char *name, const char *version);

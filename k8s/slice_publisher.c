@@ -8,6 +8,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/str.h"
 #include "k8s/json_value.h"
+#include "k8s/watch_lines.h"
 
 struct slice_identity publisher_identity(const struct publisher *p)
 {
@@ -68,16 +69,9 @@ static struct slice_observed *observed_slot(struct publisher *p)
 	return &p->observed[p->n_observed++];
 }
 
-struct slice_observed *publisher_observe(struct publisher *p, json_t *object, const struct slice_digest *sent, int *ret_error)
+struct slice_observed *publisher_observe(struct publisher *p, const struct slice_observed *copy, const struct slice_digest *sent)
 {
-	struct slice_identity identity = publisher_identity(p);
-	struct slice_observed fresh;
-	int r = slice_observe(object, &identity, &fresh);
-	if (r < 0) {
-		*ret_error = r;
-		return NULL;
-	}
-	struct slice_observed *o = publisher_find(p, fresh.name);
+	struct slice_observed fresh = *copy, *o = publisher_find(p, copy->name);
 	if (o && version_is_older(fresh.version, o->version)) {
 		o->seen = true;
 		return o;
@@ -91,10 +85,8 @@ struct slice_observed *publisher_observe(struct publisher *p, json_t *object, co
 	}
 	if (!o)
 		o = observed_slot(p);
-	if (!o) {
-		*ret_error = -ENOMEM;
+	if (!o)
 		return NULL;
-	}
 	fresh.seen = true;
 	*o = fresh;
 	p->told = false;
@@ -135,29 +127,56 @@ static void on_removed(struct publisher *p, struct slice_observed *o)
 		publisher_meddled(p);
 }
 
+/* Mostly the echo of what we wrote. */
+static bool is_known(struct publisher *p, const char *name, const char *version)
+{
+	struct slice_observed *o = publisher_find(p, name);
+	if (!o || (strcmp(version, o->version) != 0 && !version_is_older(version, o->version)))
+		return false;
+	o->seen = true;
+	return true;
+}
+
+static void on_news(struct publisher *p, const struct slice_observed *copy)
+{
+	bool by_us = p->request && p->step.write != SLICE_NOTHING && !strcmp(p->target, copy->name);
+	int64_t highest = p->highest;
+	const struct slice_observed *o = publisher_observe(p, copy, NULL);
+	if (p->listed && !by_us && o && (o->generation != highest || !slice_is_wanted(p, o)))
+		publisher_meddled(p);
+}
+
+static bool on_glance(const struct watch_glance *glance, void *user)
+{
+	struct publisher *p = user;
+	struct slice_identity identity = publisher_identity(p);
+	struct slice_observed copy;
+	if (!json_span_copy(glance->name, copy.name, sizeof(copy.name)) ||
+	    !json_span_copy(glance->version, copy.version, sizeof(copy.version)))
+		return false;
+	if (is_known(p, copy.name, copy.version))
+		return true;
+	if (slice_scan(glance->object.at, glance->object.len, &identity, &copy) < 0)
+		return false;
+	on_news(p, &copy);
+	return true;
+}
+
 static void on_object(json_t *object, bool removed, void *user)
 {
 	struct publisher *p = user;
 	const json_t *metadata = json_object_get(object, "metadata");
 	const char *name = json_member_text(metadata, "name"), *version = json_member_text(metadata, "resourceVersion");
-	struct slice_observed *o = publisher_find(p, name);
-	int64_t highest = p->highest;
-	int r = 0;
+	struct slice_identity identity = publisher_identity(p);
+	struct slice_observed copy, *o;
 	if (removed) {
 		p->removals = true;
+		o = publisher_find(p, name);
 		if (o)
 			on_removed(p, o);
-		return;
+	} else if (!is_known(p, name, version) && slice_observe(object, &identity, &copy) == 0) {
+		on_news(p, &copy);
 	}
-	/* Mostly the echo of what we wrote. */
-	if (o && (!strcmp(version, o->version) || version_is_older(version, o->version))) {
-		o->seen = true;
-		return;
-	}
-	bool by_us = p->request && p->step.write != SLICE_NOTHING && !strcmp(p->target, name);
-	o = publisher_observe(p, object, NULL, &r);
-	if (p->listed && !by_us && o && (o->generation != highest || !slice_is_wanted(p, o)))
-		publisher_meddled(p);
 }
 
 static void on_synced(void *user)
@@ -193,7 +212,7 @@ void publisher_restart(struct publisher *p)
 static void watch_start(struct publisher *p)
 {
 	static const struct api_watch_callbacks callbacks = {
-	    .begin = on_begin, .object = on_object, .synced = on_synced, .trouble = on_trouble};
+	    .begin = on_begin, .object = on_object, .glance = on_glance, .synced = on_synced, .trouble = on_trouble};
 	_cleanup_buf_ struct buf path = {0}, selector = {0}, value = {0};
 	buf_printf(&path, "%s/resourceslices", api_resource_path(p->api));
 	buf_printf(&value, "spec.driver=%s,spec.nodeName=%s", p->driver, p->node);
@@ -234,18 +253,26 @@ void publisher_look_in(struct publisher *p, uint64_t delay_ms)
 static int digests_make(struct publisher *p)
 {
 	size_t n = p->options.slices(p->options.user);
-	if (n != p->n_digests) {
-		struct slice_digest *more = realloc(p->digests, (n ? n : 1) * sizeof(*more));
-		if (!more)
+	if (n > p->n_digests) {
+		struct slice_digest *digests = realloc(p->digests, n * sizeof(*digests));
+		if (!digests)
 			return -ENOMEM;
-		p->digests = more;
-		p->n_digests = n;
+		p->digests = digests;
+		uint64_t *versions = realloc(p->versions, n * sizeof(*versions));
+		if (!versions)
+			return -ENOMEM;
+		p->versions = versions;
 	}
 	for (size_t i = 0; i < n; i++) {
+		uint64_t version = p->options.version(i, p->options.user);
 		struct slice_view view = {0};
+		if (i < p->n_digests && p->versions[i] == version)
+			continue;
 		p->options.slice(i, &view, p->options.user);
 		slice_digest_view(&view, &p->digests[i]);
+		p->versions[i] = version;
 	}
+	p->n_digests = n;
 	p->dirty = false;
 	return 0;
 }
@@ -325,6 +352,7 @@ static void on_closed(uv_handle_t *handle)
 	struct publisher *p = handle->data;
 	free(p->observed);
 	free(p->digests);
+	free(p->versions);
 	free(p);
 }
 

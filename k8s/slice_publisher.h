@@ -35,6 +35,7 @@ struct publisher {
 	bool dirty; /* `digests` are to be made again */
 	bool told;  /* `published` was called for this state */
 	struct slice_digest *digests;
+	uint64_t *versions; /* of the slices that they were made of */
 	size_t n_digests;
 
 	/* the request under way */
@@ -57,9 +58,9 @@ struct slice_identity publisher_identity(const struct publisher *p);
 
 struct slice_observed *publisher_find(struct publisher *p, const char *name);
 void publisher_forget(struct publisher *p, struct slice_observed *o);
-/* Take the API server's copy; older ones than we know are ignored. `sent`: what we wrote when this was the answer, or NULL. NULL with
- * -errno in *ret_error when it cannot be kept. */
-struct slice_observed *publisher_observe(struct publisher *p, json_t *object, const struct slice_digest *sent, int *ret_error);
+/* Take the API server's copy; older ones than we know are ignored. `sent`: what we wrote when this was the answer, or NULL. NULL with no
+ * memory to keep it. */
+struct slice_observed *publisher_observe(struct publisher *p, const struct slice_observed *copy, const struct slice_digest *sent);
 
 void publisher_write(struct publisher *p, const struct slice_step *step);
 void publisher_read_node(struct publisher *p);

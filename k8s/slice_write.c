@@ -26,19 +26,36 @@ static void path_add(const struct publisher *p, struct buf *path, const char *na
 	}
 }
 
+/* The slice in an answer; where scanning it did not do it, a tree of it is made. */
+static int answer_slice(const struct publisher *p, const struct api_answer *answer, struct slice_observed *ret)
+{
+	struct slice_identity identity = publisher_identity(p);
+	json_error_t error;
+	if (slice_scan(answer->text, answer->text_len, &identity, ret) == 0)
+		return 0;
+	json_t *object = json_loadb(answer->text, answer->text_len, 0, &error);
+	int r = slice_observe(object, &identity, ret);
+	json_decref(object);
+	return r;
+}
+
 static void on_read(const struct api_answer *answer, void *user)
 {
 	struct publisher *p = user;
-	struct slice_observed *o = publisher_find(p, p->target);
+	struct slice_identity identity = publisher_identity(p);
+	struct slice_observed copy, *o = publisher_find(p, p->target);
 	json_t *found = json_array_get(json_object_get(answer->body, "items"), 0);
 	int r = answer->result;
 	p->request = NULL;
 	if (api_answer_path_unknown(answer))
 		return publisher_restart(p);
-	if (r == 0 && found)
-		publisher_observe(p, found, NULL, &r);
-	else if (r == 0 && o)
+	if (r == 0 && found) {
+		r = slice_observe(found, &identity, &copy);
+		if (r == 0 && !publisher_observe(p, &copy, NULL))
+			r = -ENOMEM;
+	} else if (r == 0 && o) {
 		publisher_forget(p, o);
+	}
 	if (r < 0)
 		return write_fail(p, r, r == answer->result ? answer->error : "the answer is no ResourceSlice", answer->retry_after_ms);
 	/* Somebody who writes as fast as we do is not to be outrun. */
@@ -74,7 +91,7 @@ static bool answer_keeps_devices(struct publisher *p, const struct slice_observe
 static void on_write(const struct api_answer *answer, void *user)
 {
 	struct publisher *p = user;
-	struct slice_observed *o = publisher_find(p, p->target);
+	struct slice_observed copy, *o = publisher_find(p, p->target);
 	enum slice_write write = p->step.write;
 	int r = answer->result;
 	p->request = NULL;
@@ -86,7 +103,10 @@ static void on_write(const struct api_answer *answer, void *user)
 		if (o)
 			publisher_forget(p, o);
 	} else if (r == 0) {
-		o = publisher_observe(p, answer->body, &p->sent, &r);
+		r = answer_slice(p, answer, &copy);
+		o = r == 0 ? publisher_observe(p, &copy, &p->sent) : NULL;
+		if (r == 0 && !o)
+			r = -ENOMEM;
 		if (o && !answer_keeps_devices(p, o))
 			return write_fail(p, -EPROTO, "the API server stored other devices than were written", 0);
 	}
@@ -116,30 +136,39 @@ static void on_write(const struct api_answer *answer, void *user)
 void publisher_write(struct publisher *p, const struct slice_step *step)
 {
 	static const char *const methods[] = {[SLICE_DELETE] = "DELETE", [SLICE_UPDATE] = "PUT", [SLICE_CREATE] = "POST"};
-	_cleanup_buf_ struct buf path = {0};
+	_cleanup_buf_ struct buf path = {0}, text = {0};
 	struct slice_identity identity = publisher_identity(p);
 	const struct slice_observed *o = step->write == SLICE_CREATE ? NULL : &p->observed[step->observed];
-	json_t *body;
+	json_t *options = NULL;
 	p->step = *step;
 	p->removals = false;
 	STR_COPY(p->target, o ? o->name : "");
 	path_add(p, &path, o ? o->name : NULL);
 	if (step->write == SLICE_DELETE) {
-		body = json_pack("{s:s, s:s, s:{s:s, s:s}}", "apiVersion", "v1", "kind", "DeleteOptions", "preconditions", "uid", o->uid,
-		                 "resourceVersion", o->version);
+		options = json_pack("{s:s, s:s, s:{s:s, s:s}}", "apiVersion", "v1", "kind", "DeleteOptions", "preconditions", "uid", o->uid,
+		                    "resourceVersion", o->version);
 	} else {
 		struct slice_view view = {0};
 		p->options.slice(step->index, &view, p->options.user);
 		slice_digest_view(&view, &p->sent);
 		p->digests[step->index] = p->sent;
-		body = slice_encode(&identity, api_resource_version(p->api), &view, step->index, step->generation, p->n_digests,
-		                    o ? o->name : NULL, o ? o->version : NULL);
+		slice_encode(&text, &identity, api_resource_version(p->api), &view, step->index, step->generation, p->n_digests,
+		             o ? o->name : NULL, o ? o->version : NULL);
 	}
 	if (step->generation > p->highest)
 		p->highest = step->generation;
-	if (path.failed || !body || api_send(p->api, methods[step->write], buf_text(&path), NULL, body, 0, on_write, p, &p->request) < 0)
+	const struct api_call call = {.method = methods[step->write],
+	                              .path = buf_text(&path),
+	                              .content_type = "application/json",
+	                              .body = options,
+	                              .text = text.len ? buf_text(&text) : NULL,
+	                              .answer_text = true,
+	                              .timeout_ms = API_TIMEOUT_MS,
+	                              .done = on_write,
+	                              .user = p};
+	if (path.failed || text.failed || (!options && !text.len) || api_start(p->api, &call, &p->request) < 0)
 		write_fail(p, -ENOMEM, "out of memory", 0);
-	json_decref(body);
+	json_decref(options);
 }
 
 /* ---- the owner -------------------------------------------------------------------------------------------------------------------- */

@@ -44,9 +44,9 @@ static void watch_forget(char **text)
 }
 
 /* Keep the old one where memory lacks: watching from it again brings some events twice, which is harmless. */
-static void watch_resource_version(struct api_watch *w, const char *text)
+static void watch_resource_version(struct api_watch *w, const char *text, size_t len)
 {
-	char *copy = *text ? strdup(text) : NULL;
+	char *copy = len ? strndup(text, len) : NULL;
 	if (!copy)
 		return;
 	free(w->resource_version);
@@ -97,7 +97,7 @@ static void list_page(struct api_watch *w);
 
 static void list_end(struct api_watch *w, const char *resource_version)
 {
-	watch_resource_version(w, resource_version);
+	watch_resource_version(w, resource_version, strlen(resource_version));
 	w->listed_ms = uv_now(w->api->loop);
 	watch_healthy(w);
 	if (!w->closed)
@@ -156,10 +156,24 @@ static bool stream_stop(struct api_watch *w, int result, const char *text)
 	return false;
 }
 
+/* Most of what comes is an echo of what we wrote. */
+static bool line_is_done(struct api_watch *w, const char *text, size_t len)
+{
+	struct watch_glance glance;
+	if (!w->callbacks.glance || watch_event_glance(text, len, &glance) < 0 || !w->callbacks.glance(&glance, w->user))
+		return false;
+	watch_resource_version(w, glance.version.at, glance.version.len);
+	if (!w->closed)
+		watch_healthy(w);
+	return true;
+}
+
 static bool on_line(const char *text, size_t len, void *user)
 {
 	struct api_watch *w = user;
 	struct watch_event event;
+	if (line_is_done(w, text, len))
+		return !w->closed;
 	int r = watch_event_parse(text, len, &event);
 	if (r < 0)
 		return stream_stop(w, r, "a watch event that does not parse");
@@ -167,7 +181,7 @@ static bool on_line(const char *text, size_t len, void *user)
 	if (event.type == WATCH_ERROR) {
 		more = stream_stop(w, event.expired ? -ESTALE : -EAGAIN, json_member_text(event.object, "message"));
 	} else {
-		watch_resource_version(w, event.resource_version);
+		watch_resource_version(w, event.resource_version, strlen(event.resource_version));
 		watch_healthy(w);
 		if (event.type == WATCH_BOOKMARK)
 			api_stall(w->request, w->api->timing.bookmark_ms); /* this server sends them: silence tells from now on */

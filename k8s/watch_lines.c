@@ -80,3 +80,42 @@ void watch_event_free(struct watch_event *e)
 	json_decref(e->document);
 	*e = (struct watch_event){0};
 }
+
+/* Servers write the metadata before everything long. */
+static void glance_object(struct json_scan *s, struct watch_glance *g)
+{
+	struct json_span key;
+	json_scan_open(s, '{');
+	while (json_scan_member(s, &key) && !json_span_equal(key, "metadata"))
+		json_scan_skip(s);
+	json_scan_open(s, '{');
+	while ((!g->name.len || !g->version.len) && json_scan_member(s, &key)) {
+		if (json_span_equal(key, "name"))
+			g->name = json_scan_text(s);
+		else if (json_span_equal(key, "resourceVersion"))
+			g->version = json_scan_text(s);
+		else
+			json_scan_skip(s);
+	}
+}
+
+int watch_event_glance(const char *text, size_t len, struct watch_glance *ret)
+{
+	struct json_scan s = json_scan_over(text, len);
+	struct watch_glance g = {0};
+	struct json_span key = {0}, type;
+	json_scan_open(&s, '{');
+	if (!json_scan_member(&s, &key) || !json_span_equal(key, "type"))
+		return -EBADMSG;
+	type = json_scan_text(&s);
+	if (!json_span_equal(type, type_names[WATCH_ADDED]) && !json_span_equal(type, type_names[WATCH_MODIFIED]))
+		return -EBADMSG;
+	if (!json_scan_member(&s, &key) || !json_span_equal(key, "object") || text[len - 1] != '}')
+		return -EBADMSG;
+	g.object = (struct json_span){s.at, (size_t)(text + len - 1 - s.at)};
+	glance_object(&s, &g);
+	if (s.failed || !g.name.len || !g.version.len)
+		return -EBADMSG;
+	*ret = g;
+	return 0;
+}

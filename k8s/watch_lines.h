@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "core/base/buf.h"
+#include "k8s/json_scan.h"
 
 enum { WATCH_LINE_MAX = 4 << 20 };
 
@@ -30,3 +31,11 @@ struct watch_event {
 };
 int watch_event_parse(const char *text, size_t len, struct watch_event *ret); /* -EBADMSG */
 void watch_event_free(struct watch_event *e);
+
+/* The beginning of a line that tells of an object which is there, ADDED or MODIFIED, read without the rest. */
+struct watch_glance {
+	struct json_span object;        /* its text; whether it is JSON, and all of the line, was not looked at */
+	struct json_span name, version; /* metadata.name and .resourceVersion */
+};
+/* -EBADMSG where the line does not begin as servers write it: it has to be parsed. */
+int watch_event_glance(const char *text, size_t len, struct watch_glance *ret);

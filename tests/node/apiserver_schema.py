@@ -160,8 +160,9 @@ def decode(value, kind, path="", unknown=None, gates=()):
         if not isinstance(value, dict):
             raise DecodeError(f"json: cannot unmarshal {type(value).__name__} into Go struct field"
                               f" {path} of type map")
+        # Go's encoder writes the keys of a map sorted.
         return {key: decode(item, kind[4:-1], f"{path}.{key}", unknown, gates)
-                for key, item in value.items()}
+                for key, item in sorted(value.items())}
     if kind in SCALARS:
         return _scalar(value, kind, path)
     if not isinstance(value, dict):

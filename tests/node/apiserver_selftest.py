@@ -87,7 +87,9 @@ def test_http2_body_larger_than_the_window():
                 "%{http_code}", API.url + SLICES)
     same(done.stdout, "201", done.stderr)
     done = curl("--http2", "--compressed", *token, API.url + SLICES)
-    same(len(json.loads(done.stdout)["items"][0]["spec"]["devices"]), 128)
+    devices = json.loads(done.stdout)["items"][0]["spec"]["devices"]
+    same(len(devices), 128)
+    same(list(devices[0]["attributes"]), sorted(devices[0]["attributes"]))
 
 
 def test_credentials():

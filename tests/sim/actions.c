@@ -67,7 +67,7 @@ static void world_ended(struct sim *s)
 	core_free(s->core);
 	s->core = NULL;
 	s->connected = s->inventory_told = s->uplinks_told = false;
-	s->published = 0;
+	s->published = s->slice_version = 0;
 	calls_broken(s);
 	for (int pod = 0; pod < PODS; pod++)
 		for (int k = 0; k < CLAIMS_PER_POD; k++) {

@@ -314,6 +314,47 @@ static void check_device(const struct core_device_view *d, void *user)
 		sim_break(s, "promise 1: nic%d is attached and no claim holds it", i);
 }
 
+static void digest_add(uint64_t *digest, const void *data, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		*digest = (*digest ^ ((const uint8_t *)data)[i]) * 0x100000001b3u;
+}
+
+static uint64_t slice_digest(const struct slice_view *view)
+{
+	uint64_t digest = 0xcbf29ce484222325u;
+	for (size_t i = 0; i < view->n; i++) {
+		struct attribute attributes[ATTRIBUTES_MAX];
+		digest_add(&digest, view->devices[i]->name, strlen(view->devices[i]->name) + 1);
+		for (size_t k = 0, n = device_attributes(view->devices[i], attributes); k < n; k++) {
+			const struct attribute *a = &attributes[k];
+			digest_add(&digest, a->name, strlen(a->name));
+			if (a->type == ATTRIBUTE_STRING)
+				digest_add(&digest, a->string, strlen(a->string) + 1);
+			if (a->type == ATTRIBUTE_INT)
+				digest_add(&digest, &a->integer, sizeof(a->integer));
+			if (a->type == ATTRIBUTE_BOOL)
+				digest_add(&digest, &a->boolean, sizeof(a->boolean));
+		}
+	}
+	return digest;
+}
+
+/* A slice is looked at when there is news, if its version is another than when it was looked at last, which may have been at any time. */
+static void check_slice(struct sim *s)
+{
+	struct slice_view view = {0};
+	core_slice(s->core, 0, &view);
+	uint64_t version = core_slice_version(s->core, 0), digest = slice_digest(&view);
+	bool same = version == s->slice_version, news = s->want_published != s->slice_news;
+	s->slice_wavers = same && (s->slice_wavers || digest != s->slice_digest);
+	if (version && news && s->slice_wavers)
+		sim_break(s, "promise 6: the slice says something else, and its version does not tell");
+	s->slice_version = version;
+	s->slice_digest = digest;
+	s->slice_news = s->want_published;
+}
+
 void check_promises(struct sim *s)
 {
 	for (int pod = 0; pod < PODS; pod++)
@@ -323,6 +364,7 @@ void check_promises(struct sim *s)
 		return;
 	struct view v = {.s = s};
 	core_devices(s->core, check_device, &v);
+	check_slice(s);
 	struct core_counts counts;
 	core_count(s->core, &counts);
 	if (counts.impossible)

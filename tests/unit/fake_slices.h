@@ -28,7 +28,8 @@ struct world {
 	struct device_facts devices[DEVICES_MAX];
 	size_t n_devices, per_slice;
 	bool unknown; /* the inventory is not known yet */
-	uint64_t revision;
+	uint64_t revision, versions[SLICES_MAX];
+	int looks; /* at a slice */
 
 	/* what came back */
 	int published;
@@ -44,6 +45,7 @@ struct world {
 	const char *served, *node_uid;
 	const char *drop;             /* attribute the server does not know */
 	bool drop_devices, echo_late; /* stores no devices; tells watches nothing until asked */
+	bool disorder;                /* does not sort the keys of maps, as others do */
 	int wipe_posts;               /* so many created slices are removed before the create is answered */
 	long fail_puts, fail_posts;   /* status for the next ones */
 	int fail_n;
@@ -67,11 +69,25 @@ static json_t **slot_of(const char *name)
 	return NULL;
 }
 
+static char *slice_text(json_t *object)
+{
+	return json_dumps(object, world->disorder ? JSON_COMPACT : JSON_COMPACT | JSON_SORT_KEYS);
+}
+
+/* Takes `object`. */
+static void answer_slice(struct http_request *r, long status, json_t *object)
+{
+	_cleanup_free_ char *text = slice_text(object);
+	json_decref(object);
+	fake_answer_text(r, status, text, NULL);
+}
+
 static void tell(const char *type, json_t *object)
 {
-	json_t *event = json_pack("{s:s, s:O}", "type", type, "object", object);
-	_cleanup_free_ char *text = json_dumps(event, JSON_COMPACT);
-	json_decref(event);
+	_cleanup_free_ char *slice = slice_text(object);
+	_cleanup_buf_ struct buf event = {0};
+	buf_printf(&event, "{\"type\":\"%s\",\"object\":%s}", type, slice);
+	const char *text = buf_text(&event);
 	for (size_t i = 0; i < ELEMENTS(world->watches); i++) {
 		struct http_request *r = world->watches[i];
 		if (!r)
@@ -124,10 +140,10 @@ static void serve_create(struct http_request *r)
 		world->wipe_posts--;
 		world->slices[i] = NULL;
 		tell("DELETED", object);
-		fake_answer(r, 201, object);
+		answer_slice(r, 201, object);
 		return;
 	}
-	fake_answer(r, 201, json_incref(object));
+	answer_slice(r, 201, json_incref(object));
 }
 
 static void serve_update(struct http_request *r, json_t **slot, const char *name)
@@ -149,7 +165,7 @@ static void serve_update(struct http_request *r, json_t **slot, const char *name
 	*slot = object;
 	if (!world->echo_late)
 		tell("MODIFIED", object);
-	fake_answer(r, 200, json_incref(object));
+	answer_slice(r, 200, json_incref(object));
 }
 
 static void serve_delete(struct http_request *r, json_t **slot, const char *name)
@@ -241,9 +257,16 @@ static size_t on_slices(void *user)
 
 static void on_slice(size_t index, struct slice_view *ret, void *user)
 {
-	const struct world *w = user;
+	struct world *w = user;
+	w->looks++;
 	for (size_t i = index * w->per_slice; i < w->n_devices && i < (index + 1) * w->per_slice; i++)
 		ret->devices[ret->n++] = &w->devices[i];
+}
+
+static uint64_t on_version(size_t index, void *user)
+{
+	const struct world *w = user;
+	return w->versions[index];
 }
 
 static bool slice_holds(const json_t *slice, const struct slice_view *view)
@@ -295,11 +318,14 @@ static void device_set(size_t i, uint32_t mtu)
 	snprintf(d->name, sizeof(d->name), "eth%03zu", i);
 	snprintf(d->ifname, sizeof(d->ifname), "eth%03zu", i);
 	snprintf(d->type, sizeof(d->type), "device");
+	world->versions[i / world->per_slice]++;
 }
 
 static void devices_set(size_t n)
 {
 	world->n_devices = n;
+	for (size_t i = 0; i < SLICES_MAX; i++)
+		world->versions[i]++;
 	for (size_t i = 0; i < n; i++)
 		device_set(i, 1500);
 }
@@ -310,6 +336,7 @@ static void start(void)
 	                                    .node = "node-a",
 	                                    .slices = on_slices,
 	                                    .slice = on_slice,
+	                                    .version = on_version,
 	                                    .published = on_published,
 	                                    .trouble = on_trouble,
 	                                    .user = world};

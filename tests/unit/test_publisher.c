@@ -92,9 +92,11 @@ static void test_one_change_one_put(void **state)
 	started(10); /* three slices */
 	assert_int_equal(pool_number(1, "resourceSliceCount"), 3);
 	device_set(5, 9000);
+	world->looks = 0;
 	change();
 	wait_published(2);
 	assert_string_equal(world->order, "U");
+	assert_int_equal(world->looks, 2 + 3); /* to see that it changed, and to write it; and what the test looks for in the end */
 	for (size_t i = 0; i < 3; i++)
 		assert_int_equal(pool_number(i, "generation"), 1);
 	/* a late echo changes nothing */
@@ -224,6 +226,13 @@ static void test_meddling(void **state)
 	assert_null(world->slices[9]);
 }
 
+/* What is not written as servers do is read all the same. */
+static void test_meddling_in_disorder(void **state)
+{
+	world->disorder = true;
+	test_meddling(state);
+}
+
 static void test_takes_over(void **state)
 {
 	(void)state;
@@ -284,6 +293,12 @@ static void test_dropped_fields(void **state)
 	assert_string_equal(world->order, "U");
 	assert_int_equal(world->warnings, 1);
 	assert_int_equal(world->troubles, 0);
+}
+
+static void test_dropped_fields_in_disorder(void **state)
+{
+	world->disorder = true;
+	test_dropped_fields(state);
 }
 
 static void test_dropped_devices(void **state)
@@ -413,9 +428,11 @@ int main(void)
 	    TEST(test_wiped_under_a_create),
 	    TEST(test_wiped_for_ever),
 	    TEST(test_meddling),
+	    TEST(test_meddling_in_disorder),
 	    TEST(test_takes_over),
 	    TEST(test_conflict),
 	    TEST(test_dropped_fields),
+	    TEST(test_dropped_fields_in_disorder),
 	    TEST(test_dropped_devices),
 	    TEST(test_trouble),
 	    TEST(test_refused),

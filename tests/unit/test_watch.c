@@ -347,6 +347,36 @@ static void test_events(void **state)
 	watch_event_free(&e);
 }
 
+static void test_glance(void **state)
+{
+	static const char *const strange[] = {
+	    "",
+	    "{",
+	    "[]",
+	    "{\"object\":{\"metadata\":{\"name\":\"a\",\"resourceVersion\":\"7\"}},\"type\":\"ADDED\"}",
+	    "{\"type\":\"DELETED\",\"object\":{\"metadata\":{\"name\":\"a\",\"resourceVersion\":\"7\"}}}",
+	    "{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"name\":\"a\",\"resourceVersion\":\"7\"}}}",
+	    "{\"type\":\"ERROR\",\"object\":{\"metadata\":{\"name\":\"a\",\"resourceVersion\":\"7\"}}}",
+	    "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"resourceVersion\":\"7\"}}}",
+	    "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"a\"}}}",
+	    "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"\",\"resourceVersion\":\"7\"}}}",
+	    "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"\\u0061\",\"resourceVersion\":\"7\"}}}",
+	    "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":1,\"resourceVersion\":\"7\"}}}",
+	    "{\"type\":\"ADDED\",\"object\":{\"metadata\":null}}",
+	    "{\"type\":\"ADDED\",\"object\":null}",
+	    "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"a\",\"resourceVersion\":\"7\"}}} ",
+	};
+	static const char line[] = "{\"type\":\"MODIFIED\", \"object\":{\"kind\":\"K\",\"metadata\":{\"name\":\"a\",\"labels\":{\"name\":"
+				   "\"b\"},\"resourceVersion\":\"7\"},\"spec\":{}}}";
+	struct watch_glance g;
+	(void)state;
+	for (size_t i = 0; i < ELEMENTS(strange); i++)
+		assert_int_equal(watch_event_glance(strange[i], strlen(strange[i]), &g), -EBADMSG);
+	assert_int_equal(watch_event_glance(line, sizeof(line) - 1, &g), 0);
+	assert_true(json_span_equal(g.name, "a") && json_span_equal(g.version, "7"));
+	assert_true(g.object.at[0] == '{' && g.object.at + g.object.len == line + sizeof(line) - 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
@@ -360,6 +390,7 @@ int main(void)
 	    TEST(test_watch_closed_inside),
 	    cmocka_unit_test(test_lines),
 	    cmocka_unit_test(test_events),
+	    cmocka_unit_test(test_glance),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
