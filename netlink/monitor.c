@@ -343,6 +343,9 @@ static void on_answers(uv_poll_t *handle, int status, int events)
 		for (struct nlmsghdr *h = (struct nlmsghdr *)m->buffer; nlmsg_ok(h, left); h = nlmsg_next(h, &left))
 			if (take_answer(m, h))
 				break;
+		/* Each part of a dump waits for RTNL anew: late is what stands still. */
+		if (m->stage != STAGE_IDLE && m->stage != STAGE_LOOK)
+			uv_timer_start(&m->watch, on_dump_timeout, DUMP_TIMEOUT_MS, 0);
 	}
 }
 
