@@ -165,13 +165,13 @@ bool device_told(const struct sim *s, int i)
 	return s->devices[i].told && (!device_is_pf(s, i) || s->devices[i].told_away == vfs_away(s));
 }
 
-/* A PCI function whose netdev the host has not got. */
+/* A PCI function whose netdev the host has not got. One that gave way for another use may show its RDMA device still. */
 void fabric_bare(const struct sim *s, int i, struct device_facts *f)
 {
 	*f = (struct device_facts){.numa_node = -1, .vf_index = -1};
 	device_name(i, f->name);
 	fabric_facts(s, i, f);
-	if (s->exclusive || !s->devices[i].exists)
+	if (s->exclusive)
 		f->rdma_device[0] = 0;
 }
 
