@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The adapters: starting each when its time has come, their callbacks, closing them. */
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,9 +189,12 @@ static void on_published(uint64_t revision, void *user)
 	struct core_counts counts;
 	core_count(g->core, &counts);
 	metrics_published(&g->metrics, &counts, engine_unix_time());
+	bool first = !g->published;
 	g->published = true;
 	log_write(LOG_INFO, LOG_KIND_API, NULL, "the API server holds what is to be published: %zu devices", counts.offered);
 	engine_feed(g, &(struct event){.type = EVENT_PUBLISHED, .published = {.revision = revision}});
+	if (first)
+		(void)malloc_trim(0); /* what only the start needed */
 }
 
 static void on_publish_trouble(int result, const char *text, void *user)

@@ -287,7 +287,7 @@ static bool devices_all_there(const struct publisher *p)
 
 void publisher_look(struct publisher *p)
 {
-	struct slice_step step;
+	struct slice_step step = {.write = SLICE_NOTHING};
 	if (p->closed)
 		return;
 	uv_timer_stop(&p->timer);
