@@ -122,6 +122,13 @@ static void on_dump_timeout(uv_timer_t *timer)
 	                            : "the kernel does not answer a dump of links, addresses or routes");
 }
 
+/* Each part of a dump waits for RTNL in our own recvmsg(): the loop's idea of the time may be seconds old. */
+static void watch_start(struct monitor *m, uint64_t ms)
+{
+	uv_update_time(m->loop);
+	uv_timer_start(&m->watch, on_dump_timeout, ms, 0);
+}
+
 static struct nl_msg *stage_request(struct monitor *m)
 {
 	switch (m->stage) {
@@ -161,7 +168,7 @@ static void stage_start(struct monitor *m)
 		fail(m, -errno, "cannot ask the kernel for a dump");
 		return;
 	}
-	uv_timer_start(&m->watch, on_dump_timeout, DUMP_TIMEOUT_MS, 0);
+	watch_start(m, DUMP_TIMEOUT_MS);
 }
 
 static void dump_start(struct monitor *m, bool full)
@@ -219,7 +226,7 @@ static void dump_look(struct monitor *m)
 			return;
 		}
 		m->stage = STAGE_LOOK;
-		uv_timer_start(&m->watch, on_dump_timeout, LOOK_TIMEOUT_MS, 0);
+		watch_start(m, LOOK_TIMEOUT_MS);
 	}
 	if (!link_reader_start(m->reader, m->loop))
 		dump_finish(m);
@@ -343,9 +350,9 @@ static void on_answers(uv_poll_t *handle, int status, int events)
 		for (struct nlmsghdr *h = (struct nlmsghdr *)m->buffer; nlmsg_ok(h, left); h = nlmsg_next(h, &left))
 			if (take_answer(m, h))
 				break;
-		/* Each part of a dump waits for RTNL anew: late is what stands still. */
+		/* Late is what stands still. */
 		if (m->stage != STAGE_IDLE && m->stage != STAGE_LOOK)
-			uv_timer_start(&m->watch, on_dump_timeout, DUMP_TIMEOUT_MS, 0);
+			watch_start(m, DUMP_TIMEOUT_MS);
 	}
 }
 
