@@ -35,6 +35,7 @@ static struct owner scan_owner(struct json_scan *s)
 static void scan_owners(struct json_scan *s, const char *node, struct slice_observed *ret)
 {
 	bool found = false;
+	ret->owner[0] = '\0'; /* of a key that comes twice the last counts */
 	json_scan_open(s, '[');
 	while (json_scan_element(s)) {
 		struct owner o = scan_owner(s);

@@ -233,6 +233,12 @@ static void test_scan_strange(void **state)
 		if (slice_scan(buf_text(&text), text.len, &identity, &o) != rows[i].result)
 			fail_msg("%s", rows[i].spec);
 	}
+	/* of an owner that comes twice a tree keeps the last */
+	static const char owners[] =
+	    "{\"metadata\":{\"name\":\"00000-x\",\"resourceVersion\":\"1\",\"ownerReferences\":[{\"kind\":\"Node\",\"name\":"
+	    "\"n\",\"uid\":\"u\",\"controller\":true}],\"ownerReferences\":[]},\"spec\":{}}";
+	assert_int_equal(slice_scan(owners, strlen(owners), &identity, &o), 0);
+	assert_string_equal(o.owner, "");
 	/* deeper than any that is written */
 	_cleanup_buf_ struct buf deep = {0};
 	buf_puts(&deep, "{\"metadata\":");
