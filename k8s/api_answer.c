@@ -133,6 +133,13 @@ bool api_answer_path_unknown(const struct api_answer *answer)
 	return answer->status == 404 && !*json_member_text(json_member(answer->body, "details"), "name");
 }
 
+bool api_answer_is_list(const struct api_answer *answer)
+{
+	const json_t *items = json_object_get(answer->body, "items");
+	return (!items || json_is_array(items) || json_is_null(items)) &&
+	       *json_member_text(json_member(answer->body, "metadata"), "resourceVersion");
+}
+
 void url_add(struct buf *b, const char *text)
 {
 	for (; *text; text++) {

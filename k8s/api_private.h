@@ -88,6 +88,8 @@ void api_reading_free(struct api_reading *r);
 void api_discover_forget(struct api *a, void *user);
 /* A 404 that is about the path, not about an object: the group or version is not served (any more). */
 bool api_answer_path_unknown(const struct api_answer *answer);
+/* What a list of nothing is, too: a server may leave its items out. */
+bool api_answer_is_list(const struct api_answer *answer);
 
 /* A request below api_resource_path(). A 404 about the path discovers the version anew and tries once more. `body` gets its apiVersion set.
  * Ends with `done` or, when the client is closed before, with `drop`, which only frees `user`; with neither on failure. */

@@ -49,6 +49,8 @@ static void on_read(const struct api_answer *answer, void *user)
 	p->request = NULL;
 	if (api_answer_path_unknown(answer))
 		return publisher_restart(p);
+	if (r == 0 && !api_answer_is_list(answer))
+		return write_fail(p, -EBADMSG, "the answer to a list is no list", 0);
 	if (r == 0 && found) {
 		r = slice_observe(found, &identity, &copy);
 		if (r == 0 && !publisher_observe(p, &copy, NULL))

@@ -116,7 +116,7 @@ static void on_list(const struct api_answer *answer, void *user)
 	}
 	json_t *items = json_object_get(answer->body, "items"), *metadata = json_object_get(answer->body, "metadata");
 	const char *version = json_member_text(metadata, "resourceVersion"), *page = json_member_text(metadata, "continue");
-	if ((items && !json_is_array(items) && !json_is_null(items)) || !*version) {
+	if (!api_answer_is_list(answer)) {
 		watch_fail(w, -EBADMSG, "the answer to a list is no list", 0);
 		return;
 	}

@@ -279,6 +279,23 @@ static void test_conflict(void **state)
 	assert_string_equal(world->order, "UC");
 }
 
+/* A slice is gone when a list says so, not when something between us and the server says anything. */
+static void test_conflict_and_no_list(void **state)
+{
+	(void)state;
+	started(2);
+	version_next(world->slices[0]);
+	world->no_list = true;
+	device_set(0, 9000);
+	change();
+	assert_true(fake_run_until(&world->loop, &world->troubles, 1));
+	assert_string_equal(world->order, "U");
+	world->no_list = false;
+	wait_published(2);
+	assert_int_equal(strspn(world->order, "U"), strlen(world->order));
+	assert_null(world->slices[1]);
+}
+
 static void test_dropped_fields(void **state)
 {
 	(void)state;
@@ -431,6 +448,7 @@ int main(void)
 	    TEST(test_meddling_in_disorder),
 	    TEST(test_takes_over),
 	    TEST(test_conflict),
+	    TEST(test_conflict_and_no_list),
 	    TEST(test_dropped_fields),
 	    TEST(test_dropped_fields_in_disorder),
 	    TEST(test_dropped_devices),
