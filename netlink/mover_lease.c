@@ -16,8 +16,6 @@
 #include "netlink/mover_internal.h"
 #include "netlink/route.h"
 
-/* Behind the routes that others make: a pod's own network has its default route without a metric, and that one is to win. Two devices with
- * leases share the numbers from here on. */
 enum { MTU4_MIN = 68, MTU6_MIN = 1280 };
 
 /* ---- on the host ----------------------------------------------------------------------------------------------------------------- */
@@ -144,6 +142,7 @@ static struct route route_from(const struct attach_plan *plan, const struct leas
 	return r;
 }
 
+/* Behind the routes that others make: a pod's own network has its default route without a metric, and that one is to win. */
 static int add_route(struct nlsock *s, int32_t ifindex, struct route r, struct error *e)
 {
 	struct error ours = {0};
