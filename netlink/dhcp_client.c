@@ -80,7 +80,11 @@ static void channel_close(struct channel **at)
 	if (!ch)
 		return;
 	uv_poll_stop(&ch->poll);
-	close(ch->fd); /* at once: it holds the namespace */
+	/* Not when libuv frees the handle: it holds the namespace. */
+	if (ch->side->v6)
+		close(ch->fd);
+	else
+		packet_socket_close(ch->fd);
 	ch->side = NULL;
 	uv_close((uv_handle_t *)&ch->poll, on_channel_closed);
 }
@@ -475,7 +479,7 @@ static int release4(const struct dhcp_place *place, const struct mac *mac, const
 	if (r < 0)
 		return r;
 	r = dhcp4_socket_send(fd, &link, &send);
-	close(fd);
+	packet_socket_close(fd);
 	return r < 0 ? error_set(e, r, "cannot release the lease on %s: %s", link.ifname, strerror(-r)) : 0;
 }
 

@@ -9,6 +9,9 @@
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -19,7 +22,7 @@
 #include "netlink/netns.h"
 
 /* An answer is at most as large as we said that we take; longer ones are for others, and cut. */
-enum { RECEIVE_SIZE = 2048, ADDRESSES_SEEN = 256 };
+enum { RECEIVE_SIZE = 2048, ADDRESSES_SEEN = 256, CLOSER_STACK = 64 << 10 };
 
 /* A socket belongs to the namespace in which it was made, whichever its user is in later. */
 static int socket_in(const struct dhcp_place *place, int domain, int type, struct error *e)
@@ -39,6 +42,29 @@ static int socket_in(const struct dhcp_place *place, int domain, int type, struc
 		close(home);
 	}
 	return r;
+}
+
+static void *close_in_thread(void *arg)
+{
+	close((int)(intptr_t)arg);
+	return NULL;
+}
+
+void packet_socket_close(int fd)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_attr_init(&attributes);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attributes, CLOSER_STACK);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int r = pthread_create(&thread, &attributes, close_in_thread, (void *)(intptr_t)fd);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attributes);
+	if (r != 0)
+		close(fd);
 }
 
 /* ---- the link -------------------------------------------------------------------------------------------------------------------- */
@@ -138,7 +164,7 @@ int dhcp4_socket_open(const struct dhcp_place *place, const struct mac *mac, str
 			error_set(e, r, "cannot listen for DHCP on %s: %s", l.ifname, strerror(-r));
 	}
 	if (r < 0) {
-		close(fd);
+		packet_socket_close(fd);
 		return r;
 	}
 	*ret_link = l;
@@ -215,7 +241,7 @@ int arp_socket_open(const struct dhcp_place *place, struct dhcp_link *ret_link, 
 	if (r == 0 && bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
 		r = error_set(e, -errno, "cannot listen for ARP on %s: %s", l.ifname, strerror(errno));
 	if (r < 0) {
-		close(fd);
+		packet_socket_close(fd);
 		return r;
 	}
 	*ret_link = l;

@@ -34,6 +34,9 @@ int dhcp4_socket_open(const struct dhcp_place *place, const struct mac *mac, str
 int dhcp6_socket_open(const struct dhcp_place *place, struct dhcp_link *ret_link, int *ret_fd, struct error *e);
 /* For one message that nobody answers: from the link-local address that the link would have, also while that is tentative. */
 int dhcp6_socket_open_early(const struct dhcp_place *place, struct dhcp_link *ret_link, int *ret_fd, struct error *e);
+/* Those for DHCPv4 and ARP, by a thread: the kernel lets go of who closes a packet socket only after an RCU grace period, ten milliseconds
+ * and more, and a loop that serves the runtime's hooks has not got those. */
+void packet_socket_close(int fd);
 int dhcp4_socket_send(int fd, const struct dhcp_link *link, const struct dhcp_send *s);
 int dhcp6_socket_send(int fd, const struct dhcp_link *link, const struct dhcp_send *s);
 /* -EAGAIN: nothing there; -ENOMSG, -EBADMSG: something else was. `ret_from`: the sender's hardware address. */
