@@ -139,8 +139,8 @@ void device_expect(struct core *c, struct device *d, const struct device_facts *
 		STR_COPY(d->facts.pf_address, function.pf_address);
 	}
 	d->present = true;
-	if (d->offered)
-		slice_touch(c, d->slice);
+	d->revision = 0; /* what the monitor tells in a moment is the same, and no news any more */
+	c->publish_dirty = true;
 }
 
 static void device_gone(struct core *c, struct device *d)

@@ -346,13 +346,15 @@ static void check_slice(struct sim *s)
 	struct slice_view view = {0};
 	core_slice(s->core, 0, &view);
 	uint64_t version = core_slice_version(s->core, 0), digest = slice_digest(&view);
-	bool same = version == s->slice_version, news = s->want_published != s->slice_news;
+	bool same = version == s->slice_version;
 	s->slice_wavers = same && (s->slice_wavers || digest != s->slice_digest);
-	if (version && news && s->slice_wavers)
+	if (version && s->slice_news && s->slice_wavers)
 		sim_break(s, "promise 6: the slice says something else, and its version does not tell");
 	s->slice_version = version;
 	s->slice_digest = digest;
-	s->slice_news = s->want_published;
+	if (s->slice_news)
+		s->slice_told = digest;
+	s->slice_news = false;
 }
 
 void check_promises(struct sim *s)
@@ -485,6 +487,8 @@ void check_rest(struct sim *s, bool over)
 	}
 	struct view v = {.s = s, .rest = true};
 	core_devices(s->core, check_device, &v);
+	if (s->slice_told != s->slice_digest)
+		sim_break(s, "promise 6: at rest the slice says something else than when there was news of it");
 	for (int i = 0; i < DEVICES; i++) {
 		const struct wdevice *d = &s->devices[i];
 		bool wanted = false;

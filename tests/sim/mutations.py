@@ -86,6 +86,8 @@ MUTATIONS = [
              "\t\tc->devices[i]->pf_held = false;\n", ""),
     Mutation("what has nothing that a pod could be given is offered", "promise 6", "inventory.c",
              " || !device_is_whole(&d->facts));", ");"),
+    Mutation("what came home from half way is published as it was there", "promise 6", "inventory.c",
+             "\td->revision = 0; /* what the monitor tells", "\t/* what the monitor tells", 702053),
     Mutation("half of a NIC is handed out", "promise 6", "device.c",
              "(f->rdma_device[0] && !(f->is_nic && over_ethernet))", "f->rdma_device[0]"),
     Mutation("a PF that an older version prepared beside its VFs is not attached", "promise 2", "reconcile.c",

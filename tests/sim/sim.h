@@ -178,8 +178,9 @@ struct sim {
 	uint64_t next_call;
 	uint64_t published; /* revision the API server holds */
 	uint64_t want_published;
-	uint64_t slice_version, slice_digest, slice_news; /* of the one slice that there is, after the last step; version 0 = none yet */
-	bool slice_wavers;                                /* it said different things under that version */
+	uint64_t slice_version, slice_digest; /* of the one slice that there is, after the last step; version 0 = none yet */
+	uint64_t slice_told;                  /* what it said when there was news of it */
+	bool slice_news, slice_wavers;        /* it is to be published; it said different things under that version */
 	bool api_down;
 	bool calm; /* healing: nothing fails any more, */
 	bool over; /* and the pods come to an end */

@@ -319,6 +319,7 @@ static void effect_inline(struct sim *s, struct effect *f)
 		break;
 	case EFFECT_PUBLISH:
 		s->want_published = f->publish.revision;
+		s->slice_news = true;
 		break;
 	case EFFECT_TRANSITION:
 		sim_say(s, "  nic %s: %s -> %s (%s) %s", f->transition.device, device_state_name(f->transition.from),

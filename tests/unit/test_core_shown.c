@@ -157,11 +157,42 @@ static void test_an_attach_that_fails(void **state)
 	end(&r);
 }
 
+/* A PCI function stays on the host without its netdev. When an attach ends half way it is shown like that; and when it is home the monitor
+ * tells what core expects already, so that the slice has to be written before. */
+static void test_home_from_half_way(void **state)
+{
+	(void)state;
+	struct run r;
+	size_t published = 0;
+	struct device_facts bare = facts(false);
+	bare.ifindex = 0;
+	bare.ifname[0] = bare.state[0] = '\0';
+	begin(&r, NULL);
+	hook(&r, EVENT_RUN_SANDBOX);
+	uint64_t attach = work(&r, &published);
+	see(&r, bare);
+	feed(&r, (struct event){.type = EVENT_DONE,
+	                        .done = {.op = attach, .place = PLACE_POD, .result = -EIO, .error = "it cannot be taken back"}});
+	work(&r, &published);
+	assert_int_equal(shown(&r).ifindex, 0);
+	hook(&r, EVENT_STOP_SANDBOX);
+	uint64_t detach = work(&r, &published);
+	assert_true(detach > 0);
+	published = 0;
+	feed(&r, (struct event){.type = EVENT_DONE, .done = {.op = detach, .place = PLACE_HOST}});
+	see(&r, facts(true));
+	work(&r, &published);
+	assert_shown(&r, true, 1500);
+	assert_true(published > 0);
+	end(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_there_and_back),
 	    cmocka_unit_test(test_an_attach_that_fails),
+	    cmocka_unit_test(test_home_from_half_way),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
