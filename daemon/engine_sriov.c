@@ -186,8 +186,10 @@ static void sriov_done(struct worker_job *job)
 static void sriov_begin(struct engine *g, const struct look *l, struct sriov_wait *w)
 {
 	struct sriov_job *j = calloc(1, sizeof(*j));
-	if (!j)
-		return; /* as if it were not configured */
+	if (!j) {
+		sriov_wait_ended(w, false); /* as if it were not configured */
+		return;
+	}
 	*j = (struct sriov_job){.job = {.work = sriov_work, .done = sriov_done},
 	                        .engine = g,
 	                        .wait = w,

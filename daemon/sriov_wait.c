@@ -4,7 +4,8 @@
 bool sriov_wait_look(struct sriov_wait *w, bool there, bool used, uint64_t now)
 {
 	bool is_new = there && !w->there;
-	w->there = there;
+	/* What comes while another is being changed is new still when that has ended. */
+	w->there = there && !(is_new && w->busy);
 	if (!there || w->busy)
 		return false;
 	/* Of a use that only the kernel knew of, when it refused, the end cannot be known either: then that of the next one counts. */

@@ -309,12 +309,26 @@ static void test_use_ends_while_it_is_tried(void **state)
 	assert_true(sriov_wait_look(&w, true, true, 5));
 }
 
+/* Another one comes in its place while a change of the first is under way: it has VFs to get, too. */
+static void test_another_while_it_is_tried(void **state)
+{
+	(void)state;
+	struct sriov_wait w = {0};
+	assert_true(sriov_wait_look(&w, true, false, 1));
+	sriov_wait_begun(&w);
+	assert_false(sriov_wait_look(&w, false, false, 2));
+	assert_false(sriov_wait_look(&w, true, false, 3));
+	sriov_wait_ended(&w, false);
+	assert_true(sriov_wait_look(&w, true, false, 4));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_waits_for_the_last_use),
 	    cmocka_unit_test(test_unknown_use),
 	    cmocka_unit_test(test_use_ends_while_it_is_tried),
+	    cmocka_unit_test(test_another_while_it_is_tried),
 	    cmocka_unit_test(test_lines),
 	    cmocka_unit_test(test_directory),
 	    cmocka_unit_test(test_too_many_files),
