@@ -6,6 +6,7 @@
 
 #include "core/base/cleanup.h"
 #include "daemon/engine_private.h"
+#include "k8s/json_value.h"
 
 static void count_state(const struct core_device_view *d, void *user)
 {
@@ -73,7 +74,7 @@ static int make_readyz(struct buf *body, const char **content_type, void *user)
 
 static json_t *text_or_null(const char *text)
 {
-	return text && *text ? json_string(text) : json_null();
+	return text && *text ? json_text_new(text) : json_null();
 }
 
 static json_t *claim_json(const struct claim_record *r)
@@ -102,7 +103,7 @@ static void add_device(const struct core_device_view *d, void *user)
 	              "filtered", d->filtered, "vfsInUse", d->vfs_used, "pfHeld", d->pf_held, "busy", d->busy);
 	core_unoffered(list->core, d->facts->name, why, sizeof(why));
 	if (device && why[0])
-		json_object_set_new(device, "notOffered", json_string(why));
+		json_object_set_new(device, "notOffered", json_text_new(why));
 	if (device && d->claim)
 		json_object_set_new(device, "claim", claim_json(d->claim));
 	if (device && d->attachment && d->attachment->pod.ifname[0])

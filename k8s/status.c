@@ -175,7 +175,7 @@ static bool list_has(const json_t *list, const char *text)
 
 json_t *network_data_encode(const struct pod_state *pod)
 {
-	json_t *ips = json_array(), *data = json_pack("{s:s}", "interfaceName", pod->ifname);
+	json_t *ips = json_array(), *data = json_pack("{s:o}", "interfaceName", json_text_new(pod->ifname));
 	char text[IP_TEXT_MAX], mac[MAC_TEXT_MAX];
 	for (size_t i = 0; i < pod->n_addresses && json_array_size(ips) < IPS_MAX; i++) {
 		ip_prefix_format(&pod->addresses[i], text);

@@ -2,6 +2,7 @@
 """A NIC that is pulled out while a pod has it: said aloud, taken out of the slices, and what comes
 in its place under its name is another device."""
 
+import json
 import os
 import sys
 
@@ -85,6 +86,22 @@ def test_renamed_inside_the_pod():
     cluster.kubelet.stop_pod(pod)
     cluster.wait_published("nic2")
     expect(cluster.net.exists("nic2"), f"nic2 is not back on the host: {before}")
+
+
+def test_the_page_of_all_devices():
+    """/debug/state has each, and why it is not offered; also one whose name is no UTF-8."""
+    cluster = LANE.cluster
+
+    def page():
+        text = cluster.corner.run(["curl", "-s", "http://127.0.0.1:9177/debug/state"]).stdout
+        return {device["ifName"]: device for device in json.loads(text)["devices"]}
+    cluster.net.add_nic("odd", kind="ifb", up=False)
+    cluster.net.ip("link", "set", "odd", "name", os.fsdecode(b"odd\xff"))
+    cluster.wait(lambda: "odd?" in page(), 10, "the device")
+    expect(page()["odd?"]["offered"], page())
+    same(page()["lo"]["notOffered"], "loopback")
+    cluster.net.ip("link", "del", os.fsdecode(b"odd\xff"))
+    cluster.net.nics.pop("odd")
 
 
 if __name__ == "__main__":

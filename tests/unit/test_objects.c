@@ -14,6 +14,7 @@
 #include "core/base/str.h"
 #include "k8s/api_private.h"
 #include "k8s/json_value.h"
+#include "k8s/object_parts.h"
 #include "k8s/objects.h"
 #include "tests/unit/fake_http.h"
 
@@ -639,6 +640,17 @@ static void test_status_data_of_rdma(void **state)
 	    "'lastTransitionTime':'2001-09-09T01:48:20Z'}]");
 }
 
+/* A link that keeps its name in the pod may have one that is no UTF-8. */
+static void test_network_data_of_any_name(void **state)
+{
+	(void)state;
+	struct pod_state pod = {.ifname = "odd\xff", .n_addresses = 1};
+	ip_prefix_parse("10.1.2.3/24", &pod.addresses[0]);
+	json_t *data = network_data_encode(&pod);
+	assert_json(data, "{'interfaceName':'odd?','ips':['10.1.2.3/24']}");
+	json_decref(data);
+}
+
 static void test_status_refused(void **state)
 {
 	static const struct {
@@ -762,6 +774,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_status_of_leases, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_status_of_rdma, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_status_data_of_rdma, setup, teardown),
+	    cmocka_unit_test(test_network_data_of_any_name),
 	    cmocka_unit_test_setup_teardown(test_status_refused, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_status_cache_is_bounded, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_recorder, setup, teardown),
