@@ -32,11 +32,10 @@ struct device {
 	bool present;             /* in the host's namespace */
 	bool unseen;              /* by the dump that is running */
 	bool uplink, filtered;
-	bool vfs_used; /* a PF, of whose VFs somebody uses one */
-	bool pf_held;  /* a VF, whose PF a claim holds */
-	bool offered;  /* in the slices */
-	bool shown_away;
-	uintptr_t shown; /* which facts, when that was looked at last, see device_shown(); a number, because they may be gone */
+	bool vfs_used;   /* a PF, of whose VFs somebody uses one */
+	bool pf_held;    /* a VF, whose PF a claim holds */
+	bool offered;    /* in the slices */
+	bool shown_away; /* last known facts are shown, see device_shown() */
 	size_t slice;
 	uint64_t revision; /* the first that shows it as it is now */
 };

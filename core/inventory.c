@@ -404,15 +404,12 @@ static size_t slice_with_room(const struct core *c)
 
 static bool device_offer(struct core *c, struct device *d, bool offer, uint64_t revision)
 {
-	uintptr_t shown = (uintptr_t)device_shown(d);
-	bool turned = shown != d->shown;
-	d->shown = shown;
 	if (offer == d->offered) {
 		bool changed = offer && d->revision == 0;
-		if (changed)
+		if (changed) {
 			d->revision = revision;
-		if (changed || (offer && turned))
 			slice_touch(c, d->slice);
+		}
 		return changed;
 	}
 	if (offer)

@@ -243,6 +243,13 @@ MUTATIONS = [
              "\tif (false) {\n\t\tdevice_apply(c, a->device, DEVICE_EVENT_RELEASED"),
     Mutation("a device pulled right after its detach is published", "promise 6", "reconcile.c",
              "!shown && a->stirred) {", "false) {", 6209),
+    Mutation("an RDMA device that vanished while it was given is not looked for", "promise 6", "reconcile.c",
+             "a->stirred && (stays ? !shown : attachment_is_away(a) && shown)", "a->stirred && attachment_is_away(a) && shown",
+             926300),
+    Mutation("a slice that a device joins or leaves has the version it had", "promise 6", "inventory.c",
+             "\t\td->slice = slice_with_room(c);\n\tslice_touch(c, d->slice);\n", "\t\td->slice = slice_with_room(c);\n"),
+    Mutation("a slice whose device says something else has the version it had", "promise 6", "inventory.c",
+             "\t\t\td->revision = revision;\n\t\t\tslice_touch(c, d->slice);\n", "\t\t\td->revision = revision;\n"),
     # ---- promise 7: the node keeps its own connectivity
     Mutation("an uplink is handed out by Prepare", "promise 7", "prepare.c",
              "\tif (d->uplink)\n", "\tif (false)\n"),
