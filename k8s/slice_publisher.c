@@ -285,6 +285,15 @@ static bool devices_all_there(const struct publisher *p)
 	return true;
 }
 
+static int publisher_plan(struct publisher *p, struct slice_step *ret)
+{
+	int r = p->dirty ? digests_make(p) : 0;
+	if (r < 0 || !p->n_digests)
+		return r;
+	const struct slice_wish wish = {.digests = p->digests, .n = p->n_digests, .node_uid = p->node_uid};
+	return slice_plan_next(p->observed, p->n_observed, &wish, p->highest, &p->unfinished, ret);
+}
+
 void publisher_look(struct publisher *p)
 {
 	struct slice_step step = {.write = SLICE_NOTHING};
@@ -301,10 +310,7 @@ void publisher_look(struct publisher *p)
 		return publisher_read_node(p);
 	if (!p->listed || !p->asked)
 		return;
-	if ((p->dirty && digests_make(p) < 0) ||
-	    (p->n_digests && slice_plan_next(p->observed, p->n_observed,
-	                                     &(struct slice_wish){.digests = p->digests, .n = p->n_digests, .node_uid = p->node_uid},
-	                                     p->highest, &p->unfinished, &step) < 0))
+	if (publisher_plan(p, &step) < 0)
 		return publisher_look_in(p, backoff_next(&p->backoff, uv_now(p->api->loop)));
 	if (!p->n_digests) /* the inventory is not known yet */
 		return;
