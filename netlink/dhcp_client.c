@@ -162,7 +162,7 @@ static int socket_open(struct side *s, struct channel *ch, struct error *e)
 	if (r < 0)
 		return error_set(e, r, "the pod's network namespace is not held any more");
 	if (ch->arp)
-		return arp_socket_open(&place, &ch->link, &ch->fd, e);
+		return arp_socket_open(&place, &s->send.probe, &ch->link, &ch->fd, e);
 	return s->v6 ? dhcp6_socket_open(&place, &ch->link, &ch->fd, e) : dhcp4_socket_open(&place, &c->o.mac, &ch->link, &ch->fd, e);
 }
 

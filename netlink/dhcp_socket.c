@@ -123,6 +123,12 @@ int dhcp_link_look(const struct dhcp_place *place, struct dhcp_link *ret, struct
 /* Offsets from the IP header, and in what is behind its options. */
 enum { AT_FRAGMENT = 6, AT_PROTOCOL = 9, AT_PORT = 2, AT_CHADDR = 8 + 28 };
 
+static int attach(int fd, struct sock_filter *code, size_t n)
+{
+	const struct sock_fprog program = {.len = (unsigned short)n, .filter = code};
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno : 0;
+}
+
 static int attach_filter(int fd, const struct mac *mac)
 {
 	const uint8_t *m = mac->bytes;
@@ -142,8 +148,7 @@ static int attach_filter(int fd, const struct mac *mac)
 	    BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
 	    BPF_STMT(BPF_RET | BPF_K, 0),
 	};
-	const struct sock_fprog program = {.len = ELEMENTS(code), .filter = code};
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno : 0;
+	return attach(fd, code, ELEMENTS(code));
 }
 
 int dhcp4_socket_open(const struct dhcp_place *place, const struct mac *mac, struct dhcp_link *ret_link, int *ret_fd, struct error *e)
@@ -230,16 +235,41 @@ int dhcp4_socket_receive(int fd, struct dhcp4_answer *ret, struct mac *ret_from)
 
 /* ---- ARP ------------------------------------------------------------------------------------------------------------------------- */
 
-int arp_socket_open(const struct dhcp_place *place, struct dhcp_link *ret_link, int *ret_fd, struct error *e)
+enum { AT_SENDER_IP = 14, AT_TARGET_IP = 24 };
+
+/* See arp_claims(). In the kernel, because what others say to each other would fill the socket before a loop that is held up reads it. */
+static int attach_arp_filter(int fd, const struct ip_address *address)
+{
+	const uint8_t *b = address->bytes;
+	const uint32_t wanted = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+	struct sock_filter code[] = {
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, AT_SENDER_IP),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, wanted, 3, 0),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 3),
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, AT_TARGET_IP),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, wanted, 0, 1),
+	    BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	    BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+	return attach(fd, code, ELEMENTS(code));
+}
+
+int arp_socket_open(const struct dhcp_place *place, const struct ip_address *address, struct dhcp_link *ret_link, int *ret_fd,
+                    struct error *e)
 {
 	struct dhcp_link l = {0};
 	int fd = socket_in(place, AF_PACKET, SOCK_DGRAM, e);
 	if (fd < 0)
 		return fd;
 	int r = look(fd, place, &l, e);
-	const struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ARP), .sll_ifindex = l.ifindex};
-	if (r == 0 && bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-		r = error_set(e, -errno, "cannot listen for ARP on %s: %s", l.ifname, strerror(errno));
+	if (r == 0) {
+		const struct sockaddr_ll at = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ARP), .sll_ifindex = l.ifindex};
+		r = attach_arp_filter(fd, address);
+		if (r == 0 && bind(fd, (const struct sockaddr *)&at, sizeof(at)) < 0)
+			r = -errno;
+		if (r < 0)
+			error_set(e, r, "cannot listen for ARP on %s: %s", l.ifname, strerror(-r));
+	}
 	if (r < 0) {
 		packet_socket_close(fd);
 		return r;

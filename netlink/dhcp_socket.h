@@ -42,8 +42,9 @@ int dhcp6_socket_send(int fd, const struct dhcp_link *link, const struct dhcp_se
 /* -EAGAIN: nothing there; -ENOMSG, -EBADMSG: something else was. `ret_from`: the sender's hardware address. */
 int dhcp4_socket_receive(int fd, struct dhcp4_answer *ret, struct mac *ret_from);
 int dhcp6_socket_receive(int fd, uint32_t iaid, struct dhcp6_answer *ret);
-/* ARP on the link, and of it what our own probes may bring. */
-int arp_socket_open(const struct dhcp_place *place, struct dhcp_link *ret_link, int *ret_fd, struct error *e);
+/* ARP on the link, and of it what speaks of this IPv4 address. */
+int arp_socket_open(const struct dhcp_place *place, const struct ip_address *address, struct dhcp_link *ret_link, int *ret_fd,
+                    struct error *e);
 int arp_socket_probe(int fd, const struct dhcp_link *link, const struct ip_address *address);
 int arp_socket_receive(int fd, struct arp_message *ret); /* as above */
 /* Whether the link has this IPv4 address, among the first 256 of its namespace. */

@@ -687,13 +687,15 @@ static void test_answer_of_another_vlan(void **state)
 	close(fd);
 }
 
-static void send_arp(struct lan *l, uint8_t last, const void *tag, size_t n_tag, size_t n_arp)
+/* A probe whose sender's hardware address ends in `number`. */
+static void send_arp(struct lan *l, uint8_t number, const char *target, const void *tag, size_t n_tag, size_t n_arp)
 {
 	struct sockaddr_ll to;
-	const struct ip_address target = {.family = IP_V4, .bytes = {192, 0, 2, last}};
-	uint8_t frame[64] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0x0b, 2};
+	const struct mac sender = {6, {2, 0, 0, 0, 0x0b, number}};
+	const struct ip_address address = ip(target);
+	uint8_t frame[64] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0x0b, number};
 	memcpy(frame + 12, tag, n_tag);
-	arp_encode_probe(&server_mac, &target, frame + 12 + n_tag);
+	arp_encode_probe(&sender, &address, frame + 12 + n_tag);
 	int fd = raw_socket_of_server(l, &to);
 	assert_int_equal(sendto(fd, frame, 12 + n_tag + n_arp, 0, (const struct sockaddr *)&to, sizeof(to)), 12 + n_tag + n_arp);
 	close(fd);
@@ -707,29 +709,32 @@ static int next_arp(int fd, struct arp_message *ret)
 	return r;
 }
 
-/* Who has the address in another VLAN does not have ours. */
-static void test_arp_of_another_vlan(void **state)
+/* Who has the address in another VLAN does not have ours. What is said of other addresses, and what is cut, does not come up from the
+ * kernel.
+ */
+static void test_arp_that_is_heard(void **state)
 {
 	struct lan *l = *state;
 	const struct dhcp_place place = {.netns_fd = -1, .ifname = "nic0"};
+	const struct ip_address address = ip("192.0.2.50");
 	struct dhcp_link link;
 	struct arp_message m;
 	struct error e = {0};
 	int fd = -1;
 	host("ip link set nic0 up");
-	if (arp_socket_open(&place, &link, &fd, &e) < 0)
+	if (arp_socket_open(&place, &address, &link, &fd, &e) < 0)
 		fail_msg("%s", e.text);
 	assert_int_equal(arp_socket_receive(fd, &m), -EAGAIN);
-	send_arp(l, 1, "\x81\x00\x00\x05\x08\x06", 6, ARP_SIZE);
-	send_arp(l, 2, "\x08\x06", 2, ARP_SIZE - 1);
-	send_arp(l, 3, "\x81\x00\xe0\x00\x08\x06", 6, ARP_SIZE);
-	send_arp(l, 4, "\x08\x06", 2, ARP_SIZE);
+	send_arp(l, 1, "192.0.2.51", "\x08\x06", 2, ARP_SIZE);
+	send_arp(l, 2, "192.0.2.50", "\x08\x06", 2, ARP_SIZE - 1);
+	send_arp(l, 3, "192.0.2.50", "\x81\x00\x00\x05\x08\x06", 6, ARP_SIZE);
+	send_arp(l, 4, "192.0.2.50", "\x81\x00\xe0\x00\x08\x06", 6, ARP_SIZE);
+	send_arp(l, 5, "192.0.2.50", "\x08\x06", 2, ARP_SIZE);
 	assert_int_equal(next_arp(fd, &m), -ENOMSG);
-	assert_int_equal(next_arp(fd, &m), -EBADMSG);
-	assert_int_equal(next_arp(fd, &m), 0);
-	assert_int_equal(m.target_ip.bytes[3], 3);
-	assert_int_equal(next_arp(fd, &m), 0);
-	assert_int_equal(m.target_ip.bytes[3], 4);
+	for (uint8_t number = 4; number <= 5; number++) {
+		assert_int_equal(next_arp(fd, &m), 0);
+		assert_int_equal(m.sender.bytes[5], number);
+	}
 	packet_socket_close(fd);
 }
 
@@ -756,7 +761,7 @@ int main(void)
 	    lan_test(test_lease_that_ended_before_the_attach),
 	    lan_test(test_kept_without_a_lease_and_at_rest),
 	    lan_test(test_answer_of_another_vlan),
-	    lan_test(test_arp_of_another_vlan),
+	    lan_test(test_arp_that_is_heard),
 	};
 	if (!fixture_possible())
 		return 0;
