@@ -134,12 +134,14 @@ bool vf_is_free(const struct sim *s, int i)
 	return !device_is_vf(s, i) || (!device_taken(s, PF) && !device_planned(s, PF));
 }
 
-/* Whoever has a PF rules its VFs: no two records may have the one and the others. */
-static bool has_family(const struct claim_record *r, bool pf)
+/* Whoever has a PF rules its VFs: no two records may have the one and the others. Of a VF that does not exist only its record can tell
+ * whose it was, and one of an older version does not. */
+static bool has_family(const struct sim *s, const struct claim_record *r, bool pf)
 {
 	for (size_t k = 0; !r->unprepared && k < r->n; k++) {
 		int i = device_index(r->devices[k].device);
-		if (r->devices[k].plan && (pf ? i == PF : i == VF_ALONE || i == VF_ROCE))
+		const struct attach_plan *plan = r->devices[k].plan;
+		if (plan && (pf ? i == PF : (i == VF_ALONE || i == VF_ROCE) && (s->devices[i].exists || plan->facts.pf_address[0])))
 			return true;
 	}
 	return false;
@@ -150,9 +152,9 @@ void check_family(struct sim *s, const struct claim_record *r)
 	const struct claim_record *before = record_of(s, r->ref.uid);
 	if (!family_known(s) || (before && !before->unprepared))
 		return;
-	bool pf = has_family(r, true), vf = has_family(r, false);
+	bool pf = has_family(s, r, true), vf = has_family(s, r, false);
 	for (size_t i = 0; i < s->n_records; i++)
-		if ((pf && has_family(&s->records[i], false)) || (vf && has_family(&s->records[i], true)))
+		if ((pf && has_family(s, &s->records[i], false)) || (vf && has_family(s, &s->records[i], true)))
 			sim_break(s, "promise 1: the records of %s and %s have a PF and its VF", r->ref.uid, s->records[i].ref.uid);
 	if (pf && vf)
 		sim_break(s, "promise 1: the record of %s has a PF and its VF", r->ref.uid);
