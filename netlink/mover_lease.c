@@ -274,10 +274,13 @@ static int apply(struct job *j, const struct link *l, const struct leases *old, 
 	 * Without `old` nobody knows what is there. */
 	bool anew = leases && is_alive(&leases->v4) && (!old || !is_configured(j->pod, l->ifindex, &leases->v4));
 	int r = job_lease_addresses(j, l, e);
-	if (r == 0)
-		r = job_lease_routes(j, l, e);
-	if (r == 0 && anew)
-		r = job_configure_routes(j, l, e);
+	if (r < 0)
+		return r;
+	/* In the order of an attach: of those that come behind what the pod has the first is asked first. */
+	int configured = anew ? job_configure_routes(j, l, e) : 0;
+	r = job_lease_routes(j, l, configured < 0 ? NULL : e);
+	if (configured < 0)
+		return configured;
 	return r == 0 && anew ? job_configure_neighbours(j, l, e) : r;
 }
 

@@ -565,6 +565,37 @@ static void test_configured_routes_outlive_a_lease(void **state)
 	host_state_free(&p.host);
 }
 
+/* Behind the pod's own both come, and the configured one is the first of them, also after the kernel took all off the link. */
+static void test_configured_default_goes_before_the_leased(void **state)
+{
+	struct lan *l = *state;
+	struct attach_plan p = dhcp_plan(l, false);
+	struct leases *a = made_leases("192.0.2.50/24", "192.0.2.1"), *b = made_leases("192.0.2.51/24", "192.0.2.1"),
+		      *elsewhere = made_leases("198.51.100.5/24", "198.51.100.1");
+	struct route route = {.destination.address.family = IP_V4};
+	int pod = l->w->pod;
+	assert_int_equal(ip_address_parse("192.0.2.7", &route.gateway), 0);
+	p.pod.routes = &route;
+	p.pod.n_routes = 1;
+	in_pod(pod, "ip link add cni0 type ifb; ip link set cni0 up; ip route add default dev cni0");
+	attach_with(l, &p, a);
+	assert_shows(pod, "ip -4 route", "default via 192.0.2.7 dev net1 metric 1024");
+	assert_shows(pod, "ip -4 route", "default via 192.0.2.1 dev net1 proto dhcp metric 1025");
+	apply(l, &p, a, b);
+	assert_shows(pod, "ip -4 route", "default via 192.0.2.7 dev net1 metric 1024");
+	assert_shows(pod, "ip -4 route", "default via 192.0.2.1 dev net1 proto dhcp metric 1025");
+	/* Where it cannot be, the leased one is all the same. */
+	struct move_result r;
+	struct error e = {0};
+	assert_int_equal(mover_apply_leases(l->w->mover, &p, b, elsewhere, pod, &r, &e), -ENETUNREACH);
+	assert_non_null(strstr(e.text, "cannot add the route 0.0.0.0/0 via 192.0.2.7"));
+	assert_shows(pod, "ip -4 route", "default via 198.51.100.1 dev net1 proto dhcp");
+	leases_unref(a);
+	leases_unref(b);
+	leases_unref(elsewhere);
+	host_state_free(&p.host);
+}
+
 /* The pod would begin without the address that it was promised. */
 static void test_lease_that_ended_before_the_attach(void **state)
 {
@@ -758,6 +789,7 @@ int main(void)
 	    lan_test(test_earlier_lease_is_confirmed_or_not),
 	    lan_test(test_leases_change_in_the_pod),
 	    lan_test(test_configured_routes_outlive_a_lease),
+	    lan_test(test_configured_default_goes_before_the_leased),
 	    lan_test(test_lease_that_ended_before_the_attach),
 	    lan_test(test_kept_without_a_lease_and_at_rest),
 	    lan_test(test_answer_of_another_vlan),
