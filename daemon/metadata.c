@@ -161,12 +161,11 @@ int metadata_remove(const struct metadata *m, const char *claim_uid, struct erro
 {
 	char name[UID_SIZE + FILE_NAME_SIZE];
 	int r = store_check_uid(claim_uid);
+	/* All that there may be: who was killed while he removed them has left any. */
 	for (size_t i = 0; i < CLAIM_DEVICES_MAX && r == 0; i++) {
 		snprintf(name, sizeof(name), "%s/%zu.json", claim_uid, i);
-		if (unlinkat(m->fd, name, 0) < 0) {
-			r = errno == ENOENT ? 0 : -errno;
-			break;
-		}
+		if (unlinkat(m->fd, name, 0) < 0 && errno != ENOENT)
+			r = -errno;
 	}
 	if (r == 0 && unlinkat(m->fd, claim_uid, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		r = -errno;
