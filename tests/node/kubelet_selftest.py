@@ -239,6 +239,7 @@ def test_registration_first_known_version_wins():
         with node(versions=versions) as (kubelet, plugin):
             registered = kubelet.plugins.get("dra.net")
             same((registered.version, registered.health_version), (wanted, health))
+            kubelet.wait(lambda: plugin.told, 10, "the notice, which comes after the registration")
             same(plugin.told, [(True, "")])
 
 
