@@ -147,6 +147,8 @@ struct effect *move_start(struct core *c, struct attachment *a, enum effect_type
 	a->retry_at = NEVER;
 	a->touched |= type != EFFECT_PROBE;
 	a->from_pod = a->place != PLACE_HOST;
+	/* It is shown as it was at Prepare from now on, and the slices may have what the host did with it since. */
+	c->publish_dirty |= type == EFFECT_ATTACH;
 	if (type == EFFECT_ATTACH || type == EFFECT_LEASE_APPLY)
 		f->move.leases = leases_ref(a->record->leases);
 	return f;

@@ -70,7 +70,7 @@ static void hook(struct run *r, enum event_type type)
 	feed(r, (struct event){.type = type, .hook = {.call = 1, .sandbox = &sandbox, .deadline = UINT64_MAX}});
 }
 
-static void begin(struct run *r, struct filter *filter)
+static void begin_as(struct run *r, struct filter *filter, struct device_facts as)
 {
 	const struct core_options options = {.driver = "dra.net", .node = "node", .boot_id = "boot", .filter = filter};
 	static const char *const configs[] = {"{}"};
@@ -78,9 +78,14 @@ static void begin(struct run *r, struct filter *filter)
 	assert_int_equal(core_new(&options, &r->core), 0);
 	feed(r, (struct event){.type = EVENT_RUNTIME_UP, .runtime = {.can_gate = true}});
 	see_devices(r, 0);
-	see(r, facts(true));
+	see(r, as);
 	ask(r, EVENT_PREPARE, "first");
 	assert_string_equal(r->error, "");
+}
+
+static void begin(struct run *r, struct filter *filter)
+{
+	begin_as(r, filter, facts(true));
 }
 
 static void test_there_and_back(void **state)
@@ -141,9 +146,9 @@ static void test_an_attach_that_fails(void **state)
 	work(&r, &published);
 	assert_shown(&r, false, 1500);
 	assert_int_equal(published, 1);
+	published = 0;
 	hook(&r, EVENT_RUN_SANDBOX);
 	uint64_t attach = work(&r, &published);
-	published = 0;
 	see(&r, facts(false));
 	assert_int_equal(work(&r, &published), 0);
 	assert_shown(&r, true, 1500); /* as at Prepare, as long as it is away */
@@ -151,6 +156,26 @@ static void test_an_attach_that_fails(void **state)
 	published = 0;
 	feed(&r, (struct event){.type = EVENT_DONE,
 	                        .done = {.op = attach, .place = PLACE_HOST, .result = -EBUSY, .error = "it cannot be moved"}});
+	work(&r, &published);
+	assert_shown(&r, false, 1500);
+	assert_int_equal(published, 1);
+	end(&r);
+}
+
+/* The attach does to it what makes it as it was at Prepare: that is no news of the kernel's, and not what the slice has. */
+static void test_back_to_what_it_was(void **state)
+{
+	(void)state;
+	struct run r;
+	size_t published = 0;
+	begin_as(&r, NULL, facts(false));
+	see(&r, facts(true));
+	work(&r, &published);
+	assert_shown(&r, true, 1500);
+	published = 0;
+	hook(&r, EVENT_RUN_SANDBOX);
+	assert_true(work(&r, &published) > 0);
+	see(&r, facts(false));
 	work(&r, &published);
 	assert_shown(&r, false, 1500);
 	assert_int_equal(published, 1);
@@ -192,6 +217,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_there_and_back),
 	    cmocka_unit_test(test_an_attach_that_fails),
+	    cmocka_unit_test(test_back_to_what_it_was),
 	    cmocka_unit_test(test_home_from_half_way),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
