@@ -76,7 +76,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 1:
 		r = nri_decode_state_change(data + 1, size - 1, &pods, &type, &s, &e);
 		result_check(r, &s, &e);
-		check((r > 0) == (type != EVENT_TYPE_MAX));
+		check(type == EVENT_RUN_SANDBOX || type == EVENT_STOP_SANDBOX || type == EVENT_REMOVE_SANDBOX ||
+		      (type == EVENT_TYPE_MAX && r <= 0));
 		break;
 	case 2:
 		r = nri_decode_configure(data + 1, size - 1, &c, &e);
