@@ -462,8 +462,8 @@ void move_done(struct core *c, struct attachment *a, const struct event *e)
 			status_read_back(a->claim);
 		}
 	}
-	/* It was pulled, and perhaps even plugged in again, or came to the host, while the worker had its result already: look. Of what stays
-	 * on the host while a pod has it only the host's monitor tells. */
+	/* It was pulled, and perhaps even plugged in again, or came to the host, while the worker had its result already: look. Of what
+	 * stays on the host while a pod has it only the host's monitor tells. */
 	bool shown = attachment_is_shown(a), stays = a->place == PLACE_POD && !attachment_is_away(a);
 	if (a->stirred && (stays ? !shown : attachment_is_away(a) && shown))
 		attachment_doubt(a);
