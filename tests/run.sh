@@ -231,7 +231,7 @@ lane_vm() {
 
 lane_soak() {
 	build release dranetd && node_ready || return
-	details=. counted soak "$python" tests/node/soak.py --cycles "${CYCLES:-2000}" --seed "${SEED:-1}"
+	details=. DRANETD=$PWD/build/release/dranetd counted soak "$python" tests/node/soak.py --cycles "${CYCLES:-2000}" --seed "${SEED:-1}"
 }
 
 lane_bench() {
